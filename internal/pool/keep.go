@@ -1,0 +1,161 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/puddle/v2"
+)
+
+// soon is when the keeper looks again at a connection that it found in passage to an acquirer.
+const soon = 100 * time.Millisecond
+
+// keep is the keeper, the goroutine that runs from the first dial until Close: it pings silent connections, closes
+// those that were idle too long, and raises a lowered limit.
+func (p *Pool[C]) keep() {
+	ctx, release := p.join(context.Background())
+	defer release()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wait := p.sweep(ctx)
+		if raise := p.raise(); raise > 0 {
+			wait = min(wait, raise)
+		}
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-p.nudge:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// wake makes the keeper work out its timetable anew.
+func (p *Pool[C]) wake() {
+	select {
+	case p.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// sweep looks through the idle connections and returns how long until one of them is due. A connection released
+// later cannot be due before the shortest interval is over.
+func (p *Pool[C]) sweep(ctx context.Context) time.Duration {
+	wait := time.Hour
+	for _, interval := range []time.Duration{p.o.KeepAlive, p.o.IdleTimeout} {
+		if interval > 0 {
+			wait = min(wait, interval)
+		}
+	}
+	p.shelf.Lock()
+	defer p.shelf.Unlock()
+	for _, res := range p.takeIdle() {
+		expires, silent := p.o.IdleTimeout-res.IdleDuration(), p.o.KeepAlive-silence(res)
+		expiring := p.o.IdleTimeout > 0 && expires <= 0
+		pinging := p.o.KeepAlive > 0 && silent <= 0
+		switch {
+		case !expiring && !pinging:
+			res.ReleaseUnused()
+			if p.o.IdleTimeout > 0 {
+				wait = min(wait, expires)
+			}
+			if p.o.KeepAlive > 0 {
+				wait = min(wait, silent)
+			}
+		case !p.units.TryAcquire(1):
+			// An acquirer has got the unit and is about to take a connection.
+			res.ReleaseUnused()
+			wait = min(wait, soon)
+		case expiring:
+			p.dismiss(res, Expired)
+		default:
+			p.calls.Go(func() { p.refresh(ctx, res) })
+		}
+	}
+	return wait
+}
+
+// Check pings every idle connection now, all at once, and drops the dead. It returns when the last has answered.
+func (p *Pool[C]) Check(ctx context.Context) {
+	if !p.begin() {
+		return
+	}
+	defer p.calls.Done()
+	ctx, release := p.join(ctx)
+	defer release()
+
+	var pings sync.WaitGroup
+	defer pings.Wait()
+	p.shelf.Lock()
+	defer p.shelf.Unlock()
+	for _, res := range p.takeIdle() {
+		if p.units.TryAcquire(1) {
+			pings.Go(func() { p.refresh(ctx, res) })
+		} else {
+			res.ReleaseUnused()
+		}
+	}
+}
+
+// refresh pings a connection taken from the shelf and puts it back there, or discards it.
+func (p *Pool[C]) refresh(ctx context.Context, res *puddle.Resource[*slot[C]]) {
+	cause := look(res.Value().conn)
+	if cause == nil {
+		cause = p.ping(ctx, res.Value())
+	}
+	if cause != nil {
+		res.Value().unit = true
+		p.discard(res, cause)
+		return
+	}
+	p.shelve(res, res.ReleaseUnused) // or else no connection would ever be idle for long
+	p.wake()
+}
+
+// ping makes one counted, bounded round trip.
+func (p *Pool[C]) ping(ctx context.Context, s *slot[C]) error {
+	if p.o.PingTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.o.PingTimeout)
+		defer cancel()
+	}
+	p.mu.Lock()
+	p.stats.Noops++
+	p.mu.Unlock()
+	if err := s.conn.Ping(ctx); err != nil {
+		return err
+	}
+	s.pinged = time.Now()
+	return look(s.conn)
+}
+
+// shelve puts a connection back and its unit into circulation. The stack is put in order again, least recently
+// used at the bottom: a surplus connection that came out on top after each ping would be used and never expire.
+func (p *Pool[C]) shelve(res *puddle.Resource[*slot[C]], release func()) {
+	p.shelf.Lock()
+	release()
+	for _, res := range p.takeIdle() {
+		res.ReleaseUnused()
+	}
+	p.shelf.Unlock()
+	p.units.Release(1)
+}
+
+// takeIdle takes every idle connection, least recently used first. The caller holds p.shelf and puts them back.
+func (p *Pool[C]) takeIdle() []*puddle.Resource[*slot[C]] {
+	idle := p.conns.AcquireAllIdle()
+	slices.SortStableFunc(idle, func(a, b *puddle.Resource[*slot[C]]) int {
+		return cmp.Compare(a.LastUsedNanotime(), b.LastUsedNanotime())
+	})
+	return idle
+}
+
+// silence returns how long nothing was heard on an idle connection, neither in use nor by Ping.
+func silence[C Conn](res *puddle.Resource[*slot[C]]) time.Duration {
+	return min(res.IdleDuration(), time.Since(res.Value().pinged))
+}

@@ -1,0 +1,75 @@
+package pool
+
+import (
+	"sync"
+
+	"github.com/jackc/puddle/v2"
+)
+
+// Lease is a connection in the hands of one caller, who must end it with Release or Retire.
+type Lease[C Conn] struct {
+	pool   *Pool[C]
+	res    *puddle.Resource[*slot[C]]
+	conn   C
+	reused bool
+	once   sync.Once
+}
+
+func (p *Pool[C]) lease(res *puddle.Resource[*slot[C]], reused bool) *Lease[C] {
+	p.mu.Lock()
+	p.stats.InUse++
+	p.mu.Unlock()
+	return &Lease[C]{pool: p, res: res, conn: res.Value().conn, reused: reused}
+}
+
+// Conn returns the connection. It is the caller's until Release or Retire, and must not be used after.
+func (l *Lease[C]) Conn() C { return l.conn }
+
+// Reused reports that the connection was not dialed for this lease.
+func (l *Lease[C]) Reused() bool { return l.reused }
+
+// Release gives the connection back when it is usable and alive, else closes it in the background. It does not
+// block, and does nothing after Release or Retire.
+func (l *Lease[C]) Release() {
+	l.once.Do(func() {
+		if cause := look(l.conn); cause != nil {
+			l.lose(cause)
+			return
+		}
+		l.pool.returned()
+		l.res.Release()
+		l.pool.units.Release(1)
+	})
+}
+
+// Retire closes the connection in the background, though it may be good. It does not block, and does nothing after
+// Release or Retire.
+func (l *Lease[C]) Retire() {
+	l.once.Do(func() {
+		if !l.conn.Usable() {
+			l.lose(errUnusable)
+			return
+		}
+		l.pool.returned()
+		l.pool.dismiss(l.res, Retired)
+	})
+}
+
+func (l *Lease[C]) lose(cause error) {
+	l.pool.returned()
+	l.res.Value().unit = true
+	l.pool.discard(l.res, cause)
+}
+
+func (p *Pool[C]) returned() {
+	p.mu.Lock()
+	p.stats.InUse--
+	p.mu.Unlock()
+}
+
+// dismiss closes a good connection in the background, and gives its unit back.
+func (p *Pool[C]) dismiss(res *puddle.Resource[*slot[C]], kind EventKind) {
+	res.Value().unit = true
+	res.Destroy()
+	p.report(kind, nil)
+}
