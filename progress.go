@@ -1,0 +1,189 @@
+package ftpclient
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Progress says how far the transfer of one file is.
+type Progress struct {
+	Job Job
+
+	// Index counts the files of a batch from 1, in the order of its jobs; Total is their number, 0 while it is not yet
+	// known. Both are 1 outside a batch. Files of a batch move side by side, so that calls for several of them alternate.
+	// Index 0 is the batch as a whole: it comes once, last, with Done.
+	Index, Total int
+
+	Bytes, Size int64 // position in the file, with what a resume kept; Size -1: unknown
+	ResumedFrom int64 // what a resume kept of an earlier call; 0: nothing
+	Attempt     int   // 1, and one more with each retry; Bytes can fall when one begins
+	Failed      int   // files of the batch that failed until now, this one included
+
+	BytesPerSec float64       // over the last seconds, of bytes really moved; in the last call over the whole transfer
+	ETA         time.Duration // until Bytes is Size, at BytesPerSec; <0 unknown
+
+	Done bool  // the file is whole: the last call
+	Err  error // why the transfer was given up: the last call too, with Done false
+}
+
+// A ProgressFunc is told how a transfer goes: at its start, at its end, and between them while bytes move, at most ten
+// times a second. The calls for one file never overlap, but those for different files of a batch can, unless it says
+// otherwise. The transfer waits for each call to return.
+type ProgressFunc func(Progress)
+
+// progressInterval is the shortest time between two calls in the middle of a file.
+const progressInterval = 100 * time.Millisecond
+
+// A meter counts the bytes of one transfer and tells a ProgressFunc. Its methods may be called by several goroutines, and
+// do nothing on a nil meter.
+type meter struct {
+	fn       ProgressFunc
+	start    time.Time
+	position atomic.Int64 // in the file
+	moved    atomic.Int64 // by this call
+	next     atomic.Int64 // when a call is due, in nanoseconds after start
+
+	mu    sync.Mutex // guards what follows, and is held while fn runs
+	p     Progress
+	rate  rate
+	ended bool
+}
+
+// newMeter makes the first call. size is -1 where it is unknown; resumed is what a resume keeps. The meter is nil where fn
+// is.
+func newMeter(fn ProgressFunc, job Job, size, resumed int64) *meter {
+	if fn == nil {
+		return nil
+	}
+	m := &meter{
+		fn: fn, start: time.Now(),
+		p: Progress{Job: job, Index: 1, Total: 1, Size: size, ResumedFrom: resumed, Attempt: 1},
+	}
+	m.position.Store(resumed)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.call()
+	return m
+}
+
+// add counts n bytes more. While another goroutine reports, it does not wait.
+func (m *meter) add(n int64) {
+	if m == nil {
+		return
+	}
+	m.position.Add(n)
+	m.moved.Add(n)
+	if int64(time.Since(m.start)) < m.next.Load() || !m.mu.TryLock() {
+		return
+	}
+	defer m.mu.Unlock()
+	if !m.ended && int64(time.Since(m.start)) >= m.next.Load() {
+		m.call()
+	}
+}
+
+// attempt says that try n begins, and continues at offset.
+func (m *meter) attempt(n int, offset int64) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.position.Store(offset)
+	m.p.Attempt = n
+	if offset < m.p.ResumedFrom { // what was kept turned out to be of no use
+		m.p.ResumedFrom = offset
+	}
+	if !m.ended {
+		m.call()
+	}
+}
+
+// resize corrects the size, where it is learned only now.
+func (m *meter) resize(size int64) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.p.Size = size
+}
+
+// done makes the last call. A second one does nothing.
+func (m *meter) done(err error) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended {
+		return
+	}
+	m.ended = true
+	m.p.Done, m.p.Err = err == nil, err
+	m.call()
+}
+
+// call tells fn. The caller holds mu.
+func (m *meter) call() {
+	elapsed := time.Since(m.start)
+	m.p.Bytes = m.position.Load()
+	m.p.BytesPerSec = m.rate.observe(elapsed, m.moved.Load())
+	if m.ended {
+		m.p.BytesPerSec = perSecond(m.moved.Load(), elapsed)
+	}
+	m.p.ETA = remaining(m.p)
+	m.fn(m.p)
+	m.next.Store(int64(time.Since(m.start) + progressInterval)) // fn may have taken its time
+}
+
+func remaining(p Progress) time.Duration {
+	switch {
+	case p.Done:
+		return 0
+	case p.Size < 0 || p.Bytes > p.Size:
+		return -1
+	case p.Bytes == p.Size:
+		return 0
+	case p.BytesPerSec <= 0:
+		return -1
+	}
+	seconds := float64(p.Size-p.Bytes) / p.BytesPerSec
+	if seconds > math.MaxInt64/1e9 {
+		return -1
+	}
+	return time.Duration(seconds * 1e9)
+}
+
+func perSecond(n int64, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return float64(n) / d.Seconds()
+}
+
+// A rate is a mean of bytes per second in which what is older than a few seconds hardly counts.
+type rate struct {
+	at          time.Duration
+	bytes       int64
+	sum, weight float64 // weight is below 1 at first, when there is less to look back on
+}
+
+// rateWindow is how long a change of speed takes to show by about two thirds.
+const rateWindow = 3 * time.Second
+
+// observe takes the bytes moved at a time after the start, and returns the rate.
+func (r *rate) observe(at time.Duration, bytes int64) float64 {
+	if d := at - r.at; d > 0 {
+		keep := math.Exp(-d.Seconds() / rateWindow.Seconds())
+		r.sum = r.sum*keep + perSecond(max(0, bytes-r.bytes), d)*(1-keep)
+		r.weight = r.weight*keep + 1 - keep
+		r.at, r.bytes = at, bytes
+	}
+	if r.weight == 0 {
+		return 0
+	}
+	return r.sum / r.weight
+}

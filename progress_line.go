@@ -1,0 +1,277 @@
+package ftpclient
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
+	"github.com/schollz/progressbar/v3"
+)
+
+// A view is what one line shows.
+type view struct {
+	verb, name  string
+	bytes, size int64   // size -1: unknown
+	fraction    float64 // <0: unknown
+	elapsed     time.Duration
+	eta         time.Duration // <0: unknown
+	speed       float64
+	resumed     int64
+	attempt     int
+	failed      int
+	ended       bool
+	several     bool // files
+}
+
+// A detail says which parts of a line are shown.
+type detail struct {
+	name                            int // least width
+	bar                             int // least width; 0: none
+	verb, count, times, speed, note bool
+}
+
+// details go from all to the least; the first that fits is taken.
+var details = []detail{
+	{name: 24, bar: 10, verb: true, count: true, times: true, speed: true, note: true},
+	{name: 12, bar: 5, verb: true, count: true, times: true, speed: true, note: true},
+	{name: 12, verb: true, count: true, times: true, speed: true, note: true},
+	{name: 12, count: true, times: true, speed: true, note: true},
+	{name: 12, count: true, speed: true, note: true},
+	{name: 8, speed: true, note: true},
+	{name: 8, bar: 5, count: true, speed: true},
+	{name: 8, count: true, speed: true},
+	{name: 4, speed: true},
+	{},
+}
+
+// line is v in at most so many columns. spin turns the mark of a transfer of unknown length.
+func (v view) line(columns, spin int) string {
+	for _, d := range details {
+		head, tail := v.head(d), v.tail(d)
+		middle := v.middle(d.bar, spin)
+		free := columns - displayWidth(head) - displayWidth(middle) - displayWidth(tail)
+		name := displayWidth(v.name)
+		if free < min(name, d.name) && d != (detail{}) {
+			continue
+		}
+		if spare := free - name; d.bar > 0 && spare > 0 {
+			middle = v.middle(min(d.bar+spare, 40), spin)
+		}
+		return shorten(head+shorten(v.name, min(max(free, 1), name))+middle+tail, columns)
+	}
+	return "" // not reached: the last detail always fits
+}
+
+func (v view) head(d detail) string {
+	if !d.verb {
+		return ""
+	}
+	return v.verb + "  "
+}
+
+// middle is the percentage and, width cells wide, the bar.
+func (v view) middle(width, spin int) string {
+	if v.fraction < 0 {
+		if v.ended {
+			return ""
+		}
+		return " " + string(`|/-\`[spin%4])
+	}
+	if width == 0 {
+		return fmt.Sprintf(" %3d%%", int(v.fraction*100))
+	}
+	// A bar drawn once into nothing and read back: its own way with the terminal cannot go backwards in a retry, and
+	// would need a goroutine for the spinner.
+	const scale = 1 << 20 // a power of two: the bar's percentage is then exact
+	drawn := progressbar.NewOptions64(scale,
+		progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(width),
+		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false))
+	_ = drawn.Set64(int64(math.Ceil(v.fraction * scale))) // Discard takes all
+	_ = drawn.RenderBlank()
+	return strings.TrimRight(strings.TrimPrefix(drawn.String(), "\r"), " ")
+}
+
+// tail is bytes, times, speed and notes.
+func (v view) tail(d detail) string {
+	var b strings.Builder
+	if d.count {
+		b.WriteString(" " + v.count())
+	}
+	var brackets []string
+	if d.times {
+		brackets = append(brackets, v.times())
+	}
+	if d.speed && v.speed > 0 {
+		brackets = append(brackets, formatSize(int64(v.speed))+"/s")
+	}
+	if len(brackets) > 0 {
+		text := strings.Join(brackets, ", ")
+		if d.times {
+			text = "[" + text + "]"
+		}
+		b.WriteString(" " + text)
+	}
+	if notes := v.notes(); d.note && len(notes) > 0 {
+		b.WriteString(" " + strings.Join(notes, ", "))
+	}
+	return b.String()
+}
+
+// count is "45.2/100 MB", or "45.2 MB" where there is no whole or nothing is missing.
+func (v view) count() string {
+	if v.size < 0 || v.bytes == v.size {
+		return formatSize(v.bytes)
+	}
+	unit := sizeUnit(v.size)
+	return inUnit(v.bytes, unit) + "/" + formatSize(v.size)
+}
+
+// times is "0:30<0:45": passed and to come.
+func (v view) times() string {
+	text := formatClock(v.elapsed)
+	if !v.ended && v.eta >= 0 {
+		text += "<" + formatClock(v.eta)
+	}
+	return text
+}
+
+func (v view) notes() []string {
+	var notes []string
+	if v.resumed > 0 {
+		notes = append(notes, "resumed at "+formatSize(v.resumed))
+	}
+	if v.attempt > 1 {
+		notes = append(notes, "retry "+strconv.Itoa(v.attempt-1))
+	}
+	switch {
+	case v.failed == 0:
+	case v.several:
+		notes = append(notes, strconv.Itoa(v.failed)+" failed")
+	default:
+		notes = append(notes, "failed")
+	}
+	return notes
+}
+
+// plain is v as a line of text.
+func (v view) plain(begins bool) string {
+	what := v.verb + " " + v.name + ": "
+	if begins && !v.ended {
+		what += "started"
+		if v.size >= 0 {
+			what += ", " + formatSize(v.size)
+		}
+		return join(what, v.notes())
+	}
+	switch {
+	case v.ended && v.failed == 0:
+		what += "done, "
+	case v.ended:
+		what += "ended, "
+	case v.fraction >= 0:
+		what += fmt.Sprintf("%d%%, ", int(v.fraction*100))
+	}
+	what += v.count()
+	if v.ended {
+		what += " in " + formatClock(v.elapsed)
+	}
+	if v.speed > 0 {
+		what += ", " + formatSize(int64(v.speed)) + "/s"
+	}
+	if !v.ended && v.eta >= 0 {
+		what += ", " + formatClock(v.eta) + " left"
+	}
+	return join(what, v.notes())
+}
+
+func join(text string, more []string) string {
+	return strings.Join(append([]string{text}, more...), ", ")
+}
+
+var units = []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
+
+// sizeUnit is the index of the unit in which n is shown.
+func sizeUnit(n int64) int {
+	unit := 0
+	for f := float64(n); f >= 999.5 && unit < len(units)-1; f /= 1000 {
+		unit++
+	}
+	return unit
+}
+
+// formatSize is "512 B", "45.2 MB", "100 MB".
+func formatSize(n int64) string { return inUnit(n, sizeUnit(n)) + " " + units[sizeUnit(n)] }
+
+// inUnit is n in a unit, three digits where it has as many.
+func inUnit(n int64, unit int) string {
+	f := float64(n) / math.Pow10(3*unit)
+	if unit == 0 || f >= 99.95 {
+		return strconv.FormatFloat(f, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(f, 'f', 1, 64)
+}
+
+// formatClock is 0:30, 12:05 or 1:00:00.
+func formatClock(d time.Duration) string {
+	s := int64(d / time.Second)
+	if s < 3600 {
+		return fmt.Sprintf("%d:%02d", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+}
+
+// printable is name with what would move the cursor, change the direction of writing or print nothing spelled out.
+func printable(name string) string {
+	var b strings.Builder
+	for len(name) > 0 {
+		r, size := utf8.DecodeRuneInString(name)
+		if unicode.IsGraphic(r) && r != unicode.ReplacementChar {
+			b.WriteString(name[:size])
+		} else {
+			quoted := strconv.QuoteToASCII(name[:size])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		name = name[size:]
+	}
+	return b.String()
+}
+
+// displayWidth is the number of cells that s takes: two for a wide character.
+func displayWidth(s string) int { return uniseg.StringWidth(s) }
+
+// shorten cuts the middle out of s so that it takes at most width cells.
+func shorten(s string, width int) string {
+	total := displayWidth(s)
+	if total <= width {
+		return s
+	}
+	if width < 1 {
+		return ""
+	}
+	front := width / 2          // cells before the ellipsis
+	behind := width - 1 - front // and after it
+	var b strings.Builder
+	used, passed, cut := 0, 0, false
+	for g := uniseg.NewGraphemes(s); g.Next(); passed += g.Width() {
+		switch {
+		case !cut && used+g.Width() <= front:
+			b.WriteString(g.Str())
+			used += g.Width()
+		case !cut:
+			b.WriteString("…")
+			cut = true
+			fallthrough
+		default:
+			if total-passed <= behind {
+				b.WriteString(g.Str())
+			}
+		}
+	}
+	return b.String()
+}
