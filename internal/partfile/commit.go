@@ -1,0 +1,164 @@
+package partfile
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+// CommitOptions says how the target appears; the zero value flushes and replaces.
+type CommitOptions struct {
+	ModTime   time.Time // zero: left as it is
+	NoSync    bool      // no flush: after a power cut the target may be empty or partial
+	Exclusive bool      // fs.ErrExist if there is a target
+}
+
+// Commit makes the partial the target: flushed, with the permissions of the file that it replaces or else those of any
+// new file, in one rename. Afterwards no hidden file is left, and only Close may follow. When it fails there is no new
+// target, except that a directory that could not be flushed leaves one that a power cut may take back; the partial stays
+// for Close or Discard.
+func (f *File) Commit(o CommitOptions) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checkpoint.wait()
+	if err := f.usable(); err != nil {
+		return err
+	}
+	if err := f.finish(o); err != nil {
+		return err
+	}
+	if err := f.appear(o.Exclusive); err != nil {
+		return err
+	}
+	var err error
+	if !o.NoSync {
+		err = f.syncDir()
+	}
+	// Without its partial a sidecar says nothing, so one that stays does not make the finished download a failure.
+	_, _ = f.remove(f.state)
+	_, _ = f.remove(f.fresh)
+	f.begun, f.closed = false, true
+	return errors.Join(err, f.lock.release())
+}
+
+// finish makes the partial's content and attributes final and closes it.
+func (f *File) finish(o CommitOptions) error {
+	mode, err := f.targetMode()
+	if err != nil {
+		return err
+	}
+	if !o.NoSync {
+		if err := f.checkpoint.flush(f.file); err != nil {
+			return err
+		}
+	}
+	// Some file systems have no permissions to set: the file then has those that all others have there.
+	err = f.file.Chmod(mode)
+	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+		return f.reopen(err)
+	}
+	// Closed before the time is set and the name changed: Windows allows no rename of an open file, and a network file
+	// system may report a failed write here, and may set the time of the last write.
+	err = f.file.Close()
+	f.file = nil
+	if err != nil {
+		return f.reopen(err)
+	}
+	if !o.ModTime.IsZero() {
+		if err := f.dir.Chtimes(f.part, o.ModTime, o.ModTime); err != nil {
+			return f.reopen(err)
+		}
+	}
+	return nil
+}
+
+// appear gives the partial the target's name.
+func (f *File) appear(exclusive bool) error {
+	if exclusive {
+		err := f.dir.Link(f.part, f.name)
+		if err == nil {
+			// The target is there and whole. A second name that stays is found and removed by the next Start.
+			_, _ = f.remove(f.part)
+			return nil
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return f.reopen(err)
+		}
+		// Not every file system has links. Without them another program may create the target in between, and loses it.
+		if _, err := f.dir.Lstat(f.name); !errors.Is(err, fs.ErrNotExist) {
+			if err == nil {
+				err = &fs.PathError{Op: "link", Path: f.name, Err: fs.ErrExist}
+			}
+			return f.reopen(err)
+		}
+	}
+	if err := f.dir.Rename(f.part, f.name); err != nil {
+		return f.reopen(err)
+	}
+	return nil
+}
+
+// reopen returns cause, after it made the partial what it was before a commit that failed, so that it can be kept.
+func (f *File) reopen(cause error) error {
+	if f.file == nil {
+		if err := f.dir.Chmod(f.part, 0o600); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return errors.Join(cause, err)
+		}
+		file, err := f.openRegular(f.part, os.O_RDWR)
+		if err != nil {
+			return errors.Join(cause, err)
+		}
+		f.file = file
+	}
+	_, err := f.file.Seek(f.offset.Load(), io.SeekStart)
+	return errors.Join(cause, err)
+}
+
+// targetMode is what the target's permissions will be: those it has, or those of any new file.
+func (f *File) targetMode() (fs.FileMode, error) {
+	info, err := f.dir.Lstat(f.name)
+	switch {
+	case err == nil && info.IsDir():
+		return 0, &fs.PathError{Op: "rename", Path: f.name, Err: errors.New("the target is a directory")}
+	case err == nil && info.Mode().IsRegular():
+		return info.Mode().Perm(), nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return 0, err
+	}
+	return f.newFileMode()
+}
+
+// umask has the permissions of new files of this process, once they are known.
+var umask struct {
+	sync.Mutex
+	known bool
+	mode  fs.FileMode
+}
+
+// newFileMode creates a file to see what the umask leaves: to ask for the umask is to change it for a moment, which
+// other goroutines would notice.
+func (f *File) newFileMode() (fs.FileMode, error) {
+	umask.Lock()
+	defer umask.Unlock()
+	if umask.known {
+		return umask.mode, nil
+	}
+	if _, err := f.remove(f.fresh); err != nil {
+		return 0, err
+	}
+	probe, err := f.dir.OpenFile(f.fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return 0, err
+	}
+	info, err := probe.Stat()
+	err = errors.Join(err, probe.Close())
+	_, rerr := f.remove(f.fresh)
+	if err = errors.Join(err, rerr); err != nil {
+		return 0, err
+	}
+	umask.mode, umask.known = info.Mode().Perm(), true
+	return umask.mode, nil
+}

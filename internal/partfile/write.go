@@ -1,0 +1,201 @@
+package partfile
+
+import (
+	"encoding"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A checkpoint is due after this many bytes or this much time, so that a file that is done sooner has none.
+const (
+	checkpointBytes = 8 << 20
+	checkpointEvery = 2 * time.Second
+)
+
+// Offset is the length of the partial as written so far: where Start or Continue began, and all bytes since.
+func (f *File) Offset() int64 { return f.offset.Load() }
+
+// Write appends p. It never waits for the disk to flush, but fails with the error of an earlier flush: what such an error
+// concerned may be lost, and no later flush would tell.
+func (f *File) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.usable(); err != nil {
+		return 0, err
+	}
+	n, err := f.file.Write(p)
+	f.offset.Add(int64(n))
+	if f.digest != nil {
+		f.digest.Write(p[:n])
+	}
+	f.consider()
+	return n, err
+}
+
+// ReadAt reads bytes already written.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file == nil {
+		return 0, fs.ErrClosed
+	}
+	return f.file.ReadAt(p, off)
+}
+
+// OSFile is the open partial, positioned at Offset, for writers that splice; nil when there is none. Tell Advance of
+// every byte written through it. It is closed by Commit, Discard, Start, Continue and Close, and by nobody else.
+func (f *File) OSFile() *os.File {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.file
+}
+
+// Advance accounts for n bytes written through OSFile. A digest that did not see them is given up.
+func (f *File) Advance(n int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.usable(); err != nil {
+		return err
+	}
+	if n != 0 {
+		f.digest = nil
+	}
+	f.offset.Add(n)
+	f.consider()
+	return nil
+}
+
+// SetDigest has h see every byte of the file: those that a Continue kept, from the saved state of the hash or else by
+// reading them again, and all that Write will take. Checkpoints then carry its state. It is to be called after Start or
+// Continue, which both forget it. The caller may use h once nothing writes any more.
+func (f *File) SetDigest(name string, h hash.Hash) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.usable(); err != nil {
+		return err
+	}
+	h.Reset()
+	offset := f.offset.Load()
+	if !f.restore(name, h, offset) {
+		h.Reset()
+		n, err := io.Copy(h, io.NewSectionReader(f.file, 0, offset))
+		if err == nil && n != offset {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("read the partial file again: %w", err)
+		}
+	}
+	f.digest, f.digestAs = h, name
+	return nil
+}
+
+func (f *File) restore(name string, h hash.Hash, offset int64) bool {
+	u, ok := h.(encoding.BinaryUnmarshaler)
+	return ok && f.about.Digest != nil && f.about.DigestName == name && f.about.Offset == offset &&
+		u.UnmarshalBinary(f.about.Digest) == nil
+}
+
+func (f *File) usable() error {
+	if f.file == nil {
+		return fs.ErrClosed
+	}
+	return f.checkpoint.failure()
+}
+
+// consider starts a checkpoint if one is due and none is running.
+func (f *File) consider() {
+	if f.checkpoint.due(f.offset.Load()) {
+		f.checkpoint.start(f.file, f.snapshot())
+	}
+}
+
+// snapshot is the State of this moment. Only the writer's goroutine takes one, so offset and digest agree.
+func (f *File) snapshot() State {
+	s := f.about
+	s.Offset, s.DigestName, s.Digest = f.offset.Load(), "", nil
+	if m, ok := f.digest.(encoding.BinaryMarshaler); ok {
+		if state, err := m.MarshalBinary(); err == nil {
+			s.DigestName, s.Digest = f.digestAs, state
+		}
+	}
+	return s
+}
+
+// A checkpointer makes data and then the sidecar durable, one checkpoint at a time, beside the writer.
+type checkpointer struct {
+	sync  func(*os.File) error
+	write func(State) error
+
+	running sync.WaitGroup
+	busy    atomic.Bool
+	saved   atomic.Int64 // the offset in the sidecar
+	err     atomic.Pointer[error]
+
+	at   int64 // offset and time of the last start; the writer's
+	when time.Time
+}
+
+func (c *checkpointer) reset(offset int64) {
+	c.err.Store(nil)
+	c.saved.Store(offset)
+	c.at, c.when = offset, time.Now()
+}
+
+func (c *checkpointer) due(offset int64) bool {
+	if offset == c.at || (offset-c.at < checkpointBytes && time.Since(c.when) < checkpointEvery) {
+		return false
+	}
+	return !c.busy.Load()
+}
+
+// start has one goroutine run until its checkpoint is done; wait waits for it.
+func (c *checkpointer) start(file *os.File, s State) {
+	c.at, c.when = s.Offset, time.Now()
+	c.busy.Store(true)
+	c.running.Go(func() {
+		defer c.busy.Store(false)
+		// A sidecar that could not be written leaves the one before it, which stays true.
+		_ = c.save(file, s)
+	})
+}
+
+func (c *checkpointer) save(file *os.File, s State) error {
+	if err := c.flush(file); err != nil {
+		return err
+	}
+	if err := c.write(s); err != nil {
+		return err
+	}
+	c.saved.Store(s.Offset)
+	return nil
+}
+
+// flush remembers its first failure for good: the kernel forgets the pages that it could not write, and the next fsync
+// would report success without them.
+func (c *checkpointer) flush(file *os.File) error {
+	if err := c.failure(); err != nil {
+		return err
+	}
+	if err := c.sync(file); err != nil {
+		err = fmt.Errorf("flush the partial file: %w", err)
+		c.err.Store(&err)
+		return err
+	}
+	return nil
+}
+
+func (c *checkpointer) failure() error {
+	if err := c.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (c *checkpointer) wait() { c.running.Wait() }
