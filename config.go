@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -160,12 +159,10 @@ type (
 
 // public is s without its secrets. The Password needs nothing: it knows how to print.
 func (s ServerConfig) public() plainServer {
-	if i := strings.LastIndexByte(s.Proxy, '@'); i >= 0 {
-		scheme, _, found := strings.Cut(s.Proxy, "://")
-		if !found || len(scheme) > i {
-			scheme = "socks5"
-		}
-		s.Proxy = scheme + "://" + redacted + s.Proxy[i:]
+	if i := strings.LastIndexByte(s.Proxy, '@'); proxyFault(s.Proxy) != "" {
+		s.Proxy = redacted // the password may be anywhere
+	} else if i >= 0 {
+		s.Proxy = "socks5://" + redacted + s.Proxy[i:]
 	}
 	return plainServer(s)
 }
@@ -177,8 +174,16 @@ func (s ServerConfig) String() string { return fmt.Sprintf("%+v", s.public()) }
 func (s ServerConfig) GoString() string { return fmt.Sprintf("%#v", s.public()) }
 
 // Format prints the ServerConfig without its secrets, whatever the verb.
-func (s ServerConfig) Format(f fmt.State, verb rune) {
-	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), s.public())
+func (s ServerConfig) Format(f fmt.State, verb rune) { formatStruct(f, verb, s.public()) }
+
+// formatStruct prints plain as %v does with its flags, and for every other verb as %+v: those print what they do not fit,
+// such as a *tls.Config, down to its keys.
+func formatStruct(f fmt.State, verb rune, plain any) {
+	format := "%+v"
+	if verb == 'v' {
+		format = fmt.FormatString(f, verb)
+	}
+	_, _ = fmt.Fprintf(f, format, plain) // a fmt.State has no way to report it
 }
 
 // LogValue is String.
@@ -197,10 +202,14 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	return yaml.MarshalWithOptions(plainConfig(c), yaml.JSON())
 }
 
-// LogValue is the Config without its secrets.
-func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf("%+v", plainConfig(c))) }
+// String is the Config without its secrets, as %+v prints it.
+func (c Config) String() string { return fmt.Sprintf("%+v", plainConfig(c)) }
 
-var (
-	_ json.Marshaler = Config{}
-	_ fmt.Formatter  = ServerConfig{}
-)
+// GoString is the Config without its secrets, in Go's syntax.
+func (c Config) GoString() string { return fmt.Sprintf("%#v", plainConfig(c)) }
+
+// Format prints the Config without its secrets, whatever the verb.
+func (c Config) Format(f fmt.State, verb rune) { formatStruct(f, verb, plainConfig(c)) }
+
+// LogValue is String.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -1,6 +1,7 @@
 package ftpclient
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -40,24 +41,30 @@ type detail struct {
 var details = []detail{
 	{name: 24, bar: 10, verb: true, count: true, times: true, speed: true, note: true},
 	{name: 12, bar: 5, verb: true, count: true, times: true, speed: true, note: true},
-	{name: 12, verb: true, count: true, times: true, speed: true, note: true},
-	{name: 12, count: true, times: true, speed: true, note: true},
+	{name: 12, bar: 5, count: true, times: true, speed: true, note: true},
+	{name: 12, bar: 5, count: true, speed: true, note: true},
 	{name: 12, count: true, speed: true, note: true},
 	{name: 8, speed: true, note: true},
-	{name: 8, bar: 5, count: true, speed: true},
 	{name: 8, count: true, speed: true},
-	{name: 4, speed: true},
-	{},
+	{name: 5, speed: true},
+	{name: 5},
 }
 
 // line is v in at most so many columns. spin turns the mark of a transfer of unknown length.
 func (v view) line(columns, spin int) string {
-	for _, d := range details {
+	for i, d := range details {
+		if v.several && i == len(details)-2 {
+			v.name = strings.TrimSuffix(v.name, " files")
+		}
 		head, tail := v.head(d), v.tail(d)
 		middle := v.middle(d.bar, spin)
 		free := columns - displayWidth(head) - displayWidth(middle) - displayWidth(tail)
 		name := displayWidth(v.name)
-		if free < min(name, d.name) && d != (detail{}) {
+		least := min(name, d.name)
+		if v.several { // a number cut short is a wrong one
+			least = name
+		}
+		if free < least && i < len(details)-1 {
 			continue
 		}
 		if spare := free - name; d.bar > 0 && spare > 0 {
@@ -65,7 +72,7 @@ func (v view) line(columns, spin int) string {
 		}
 		return shorten(head+shorten(v.name, min(max(free, 1), name))+middle+tail, columns)
 	}
-	return "" // not reached: the last detail always fits
+	return "" // not reached: the last detail is always taken
 }
 
 func (v view) head(d detail) string {
@@ -117,7 +124,14 @@ func (v view) tail(d detail) string {
 		}
 		b.WriteString(" " + text)
 	}
-	if notes := v.notes(); d.note && len(notes) > 0 {
+	var notes []string
+	if d.note {
+		notes = v.notes()
+	}
+	if text := v.failure(); text != "" { // however narrow: 100 % alone would look like success
+		notes = append(notes, text)
+	}
+	if len(notes) > 0 {
 		b.WriteString(" " + strings.Join(notes, ", "))
 	}
 	return b.String()
@@ -141,6 +155,7 @@ func (v view) times() string {
 	return text
 }
 
+// notes are what is unusual about a transfer that goes on.
 func (v view) notes() []string {
 	var notes []string
 	if v.resumed > 0 {
@@ -149,49 +164,45 @@ func (v view) notes() []string {
 	if v.attempt > 1 {
 		notes = append(notes, "retry "+strconv.Itoa(v.attempt-1))
 	}
+	return notes
+}
+
+func (v view) failure() string {
 	switch {
 	case v.failed == 0:
+		return ""
 	case v.several:
-		notes = append(notes, strconv.Itoa(v.failed)+" failed")
-	default:
-		notes = append(notes, "failed")
+		return strconv.Itoa(v.failed) + " failed"
 	}
-	return notes
+	return "failed"
 }
 
 // plain is v as a line of text.
 func (v view) plain(begins bool) string {
-	what := v.verb + " " + v.name + ": "
-	if begins && !v.ended {
-		what += "started"
-		if v.size >= 0 {
-			what += ", " + formatSize(v.size)
-		}
-		return join(what, v.notes())
-	}
+	var parts []string
 	switch {
-	case v.ended && v.failed == 0:
-		what += "done, "
+	case begins && !v.ended && v.size >= 0:
+		parts = append(parts, "started", formatSize(v.size))
+	case begins && !v.ended:
+		parts = append(parts, "started")
 	case v.ended:
-		what += "ended, "
+		parts = append(parts, cmp.Or(v.failure(), "done"), v.count()+" in "+formatClock(v.elapsed))
 	case v.fraction >= 0:
-		what += fmt.Sprintf("%d%%, ", int(v.fraction*100))
-	}
-	what += v.count()
-	if v.ended {
-		what += " in " + formatClock(v.elapsed)
+		parts = append(parts, fmt.Sprintf("%d%%", int(v.fraction*100)), v.count())
+	default:
+		parts = append(parts, v.count())
 	}
 	if v.speed > 0 {
-		what += ", " + formatSize(int64(v.speed)) + "/s"
+		parts = append(parts, formatSize(int64(v.speed))+"/s")
 	}
-	if !v.ended && v.eta >= 0 {
-		what += ", " + formatClock(v.eta) + " left"
+	if !v.ended && !begins && v.eta >= 0 {
+		parts = append(parts, formatClock(v.eta)+" left")
 	}
-	return join(what, v.notes())
-}
-
-func join(text string, more []string) string {
-	return strings.Join(append([]string{text}, more...), ", ")
+	parts = append(parts, v.notes()...)
+	if !v.ended && v.failed > 0 {
+		parts = append(parts, v.failure())
+	}
+	return v.verb + " " + v.name + ": " + strings.Join(parts, ", ")
 }
 
 var units = []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}

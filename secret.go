@@ -10,8 +10,9 @@ import (
 // A Secret is a text that does not print: every way of formatting, logging or encoding it gives "[redacted]", or "" when
 // it is empty. Convert it to a string to read it.
 //
-// Two places are out of its reach. fmt does not ask values in unexported fields of other structs how they print, so such a
-// struct needs a Format of its own. And the verbs that no text has, %p and %w, print any string raw; go vet reports them.
+// Three places are out of its reach. fmt does not ask values in unexported fields of other structs how they print, so such
+// a struct needs a Format of its own. The verbs that no text has, %p and %w, print any string raw; go vet reports them. And
+// encoding/json writes the keys of a map raw when they are strings.
 type Secret string
 
 const redacted = "[redacted]"
