@@ -63,7 +63,7 @@ type group struct {
 	batch                 bool // part of a batch
 	total                 int  // files of the batch, 0 unknown
 	done                  int
-	failed, told          int // as counted here, and as the batch tells
+	failed, told          int   // as counted here, and as the batch tells
 	doneBytes, movedBytes int64 // of the files that ended
 	rate                  rate
 }

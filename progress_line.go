@@ -192,7 +192,7 @@ func (v view) plain(begins bool) string {
 	default:
 		parts = append(parts, v.count())
 	}
-	if v.speed > 0 {
+	if v.speed > 0 && (v.ended || !begins) {
 		parts = append(parts, formatSize(int64(v.speed))+"/s")
 	}
 	if !v.ended && !begins && v.eta >= 0 {
