@@ -85,7 +85,7 @@ func TestIdleTimeoutEndsASession(t *testing.T) {
 			s := interop.Start(t, interop.Cell{Server: server, Options: interop.Options{IdleTimeout: time.Second}})
 			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.Addr())
 			require.NoError(t, err)
-			defer conn.Close()
+			defer func() { assert.NoError(t, conn.Close()) }()
 			require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 			_, err = io.WriteString(conn, "USER "+s.User+"\r\nPASS "+s.Password+"\r\n")
 			require.NoError(t, err)
@@ -125,9 +125,9 @@ func TestProFTPDContinuesAnUploadOnlyWithStoreRestart(t *testing.T) {
 		require.NoError(t, conn.Stor("a", strings.NewReader("one")))
 		err := conn.StorFrom("a", strings.NewReader("two"), 3)
 		if allowed {
-			assert.NoError(t, err)
+			require.NoError(t, err)
 		} else {
-			assert.ErrorContains(t, err, "451 ")
+			require.ErrorContains(t, err, "451 ")
 		}
 		quit(t, conn)
 	}

@@ -48,8 +48,7 @@ func Start(tb testing.TB, c Cell) *Server {
 	libraries, err := libraryPath(pkg)
 	require.NoError(tb, err)
 
-	// Not tb.TempDir: the server's user must be able to enter it.
-	root, err := os.MkdirTemp("", "ftpclient-interop-")
+	root, err := os.MkdirTemp("", "ftpclient-interop-") //nolint:usetesting // the server's user cannot enter tb.TempDir
 	require.NoError(tb, err)
 	tb.Cleanup(func() {
 		if err := os.RemoveAll(root); err != nil {
@@ -151,6 +150,7 @@ exec "$@"`
 
 // printLogs shows the end of each of the server's logs.
 func (s *Server) printLogs(tb testing.TB) {
+	tb.Helper()
 	const most = 32 << 10
 	logs, err := filepath.Glob(filepath.Join(s.root, "log", "*"))
 	if err != nil {
