@@ -52,8 +52,8 @@ func (p *Pool[C]) sweep(ctx context.Context) time.Duration {
 			wait = min(wait, interval)
 		}
 	}
+	expired := 0
 	p.shelf.Lock()
-	defer p.shelf.Unlock()
 	for _, res := range p.takeIdle() {
 		expires, silent := p.o.IdleTimeout-res.IdleDuration(), p.o.KeepAlive-silence(res)
 		expiring := p.o.IdleTimeout > 0 && expires <= 0
@@ -72,10 +72,15 @@ func (p *Pool[C]) sweep(ctx context.Context) time.Duration {
 			res.ReleaseUnused()
 			wait = min(wait, soon)
 		case expiring:
-			p.dismiss(res, Expired)
+			expired++
+			p.dismiss(res)
 		default:
 			p.calls.Go(func() { p.refresh(ctx, res) })
 		}
+	}
+	p.shelf.Unlock()
+	for range expired {
+		p.report(Expired, nil)
 	}
 	return wait
 }
@@ -149,6 +154,7 @@ func (p *Pool[C]) shelve(res *puddle.Resource[*slot[C]], release func()) {
 // takeIdle takes every idle connection, least recently used first. The caller holds p.shelf and puts them back.
 func (p *Pool[C]) takeIdle() []*puddle.Resource[*slot[C]] {
 	idle := p.conns.AcquireAllIdle()
+	slices.Reverse(idle) // it hands over the top first, and equals shall stay as they were
 	slices.SortStableFunc(idle, func(a, b *puddle.Resource[*slot[C]]) int {
 		return cmp.Compare(a.LastUsedNanotime(), b.LastUsedNanotime())
 	})

@@ -51,7 +51,8 @@ func (l *Lease[C]) Retire() {
 			return
 		}
 		l.pool.returned()
-		l.pool.dismiss(l.res, Retired)
+		l.pool.dismiss(l.res)
+		l.pool.report(Retired, nil)
 	})
 }
 
@@ -68,8 +69,7 @@ func (p *Pool[C]) returned() {
 }
 
 // dismiss closes a good connection in the background, and gives its unit back.
-func (p *Pool[C]) dismiss(res *puddle.Resource[*slot[C]], kind EventKind) {
+func (p *Pool[C]) dismiss(res *puddle.Resource[*slot[C]]) {
 	res.Value().unit = true
 	res.Destroy()
-	p.report(kind, nil)
 }

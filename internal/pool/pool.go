@@ -166,6 +166,10 @@ func (p *Pool[C]) Acquire(ctx context.Context) (*Lease[C], error) {
 // fill turns the unit that its caller holds into a lease; on an error the unit is gone.
 func (p *Pool[C]) fill(ctx context.Context, since int) (*Lease[C], error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			p.units.Release(1)
+			return nil, err
+		}
 		p.shelf.Lock()
 		res, err := p.conns.Acquire(context.Background()) // never blocks for long: the unit is a promise of a place
 		p.shelf.Unlock()
