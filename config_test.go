@@ -93,6 +93,12 @@ func TestPasswordsAreReadAsWritten(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkIsNoPartOfAConfig(t *testing.T) {
+	cfg, err := ftpclient.ParseConfig([]byte("\ufeffretry:\n  delay: 2s\n"))
+	require.NoError(t, err)
+	assert.Equal(t, 2*time.Second, cfg.Retry.Delay)
+}
+
 func TestValidateReportsEveryFaultWithItsKey(t *testing.T) {
 	t.Setenv("FTP_TEST_NEWLINE", "secret\n")
 	noCerts := filepath.Join(t.TempDir(), "empty.pem")

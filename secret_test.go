@@ -2,6 +2,7 @@ package ftpclient_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,7 @@ func secretHolders() map[string]any {
 	secret := ftpclient.Secret("hunter2")
 	server := ftpclient.ServerConfig{Host: "h", Password: secret, Proxy: "socks5://u:hunter2@proxy:1080"}
 	odd := ftpclient.ServerConfig{Host: "h", Proxy: "u:hunter2://x@proxy"}
+	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"hunter2"}} // in the place of a key
 	cfg := ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{"a": server, "b": odd}}
 	return map[string]any{
 		"secret": secret, "*secret": &secret, "server": server, "*server": &server, "odd proxy": odd, "config": cfg, "*config": &cfg,
