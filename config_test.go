@@ -59,7 +59,7 @@ func TestLoadConfigNamesTheFileTheLineAndTheMistake(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "ftp.yaml")
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err := ftpclient.LoadConfig(path)
-		assert.EqualError(t, err, "config: "+path+want, "%s", text)
+		require.EqualError(t, err, "config: "+path+want, "%s", text)
 	}
 	_, err := ftpclient.LoadConfig("no/such/file")
 	assert.ErrorIs(t, err, os.ErrNotExist)
@@ -85,7 +85,7 @@ func TestPasswordsAreReadAsWritten(t *testing.T) {
 	} {
 		cfg, err := ftpclient.ParseConfig([]byte("servers:\n  a:\n    password: " + written + "\n"))
 		if written == "!!str 1" {
-			assert.Error(t, err)
+			require.Error(t, err)
 			continue
 		}
 		require.NoError(t, err, "%s", written)
@@ -144,7 +144,7 @@ func TestValidateAcceptsWhatMakesSense(t *testing.T) {
 		{Host: "h", Proxy: "socks5://[::1]:1080"},
 		{Host: "h", Proxy: "socks5://u:p%40@proxy:1080/"},
 	} {
-		assert.NoError(t, ftpclient.ValidateConfig(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{"a": s}}), "%v", s)
+		require.NoError(t, ftpclient.ValidateConfig(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{"a": s}}), "%v", s)
 	}
 	assert.EqualError(t, ftpclient.ValidateConfig(ftpclient.Config{}), "servers: at least one is required")
 }

@@ -29,6 +29,7 @@ type screen struct {
 }
 
 func newScreen(t *testing.T, cols int) (*screen, ftpclient.ProgressFunc) {
+	t.Helper()
 	s := &screen{t: t, cols: cols}
 	return s, ftpclient.NewTerminalBar(s, func() int { return s.cols })
 }

@@ -24,7 +24,7 @@ func leakProof(t *testing.T, text, how string) {
 	const password = "hunter2"
 	spaceless := strings.NewReplacer(" ", "", "0x", "", "0X", "").Replace(strings.ToLower(text))
 	for _, form := range []string{
-		password, hex.EncodeToString([]byte(password)), strings.Trim(fmt.Sprint([]byte(password)), "[]"), "aHVudGVyMg", "U+0068",
+		password, hex.EncodeToString([]byte(password)), "104 117 110 116 101 114 50", "aHVudGVyMg", "U+0068",
 	} {
 		assert.NotContains(t, text, form, how)
 		assert.NotContains(t, spaceless, form, how)
@@ -98,7 +98,7 @@ func TestASecretSaysWhetherThereIsOne(t *testing.T) {
 
 func TestAMarshalledConfigIsReadAgain(t *testing.T) {
 	cfg := ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{"a": {Host: "h", Port: 21, KeepAlive: -1, TLS: ftpclient.TLSExplicit}}}
-	for _, marshal := range []func(any) ([]byte, error){json.Marshal, func(v any) ([]byte, error) { return yaml.Marshal(v) }} {
+	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
 		text, err := marshal(cfg)
 		require.NoError(t, err)
 		got, err := ftpclient.ParseConfig(text)
