@@ -207,3 +207,15 @@ func pattern(n int) []byte {
 	}
 	return b
 }
+
+// readSpy sits below TLS and tells whether the socket's own end was seen.
+type readSpy struct {
+	*net.TCPConn
+	ended bool
+}
+
+func (s *readSpy) Read(p []byte) (int, error) {
+	n, err := s.TCPConn.Read(p)
+	s.ended = s.ended || err != nil
+	return n, err
+}
