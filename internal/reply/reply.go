@@ -67,6 +67,15 @@ func NewReader(br *bufio.Reader) *Reader { return &Reader{br: br} }
 // Buffered is the number of bytes received beyond the last complete reply.
 func (r *Reader) Buffered() int { return r.br.Buffered() + len(r.line) + r.size }
 
+// Peek waits for the next byte without taking it.
+func (r *Reader) Peek() (byte, error) {
+	b, err := r.br.Peek(1)
+	if err != nil {
+		return 0, err
+	}
+	return b[0], nil
+}
+
 // Read blocks for one complete reply. After an error that wraps ErrMalformed the connection must not be used again.
 func (r *Reader) Read() (Reply, error) {
 	for {

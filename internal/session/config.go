@@ -1,0 +1,74 @@
+// Package session is one logged-in connection to one FTP server: jlaffaye/ftp for the dialogue of login and transfers, over
+// connections of package wire, so that every wait ends with its context or its own deadline and no reply is trusted
+// before it was checked.
+package session
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/time/rate"
+)
+
+// TLSMode says when TLS begins.
+type TLSMode int
+
+// The modes: never, by AUTH TLS (RFC 4217), or from the first byte on.
+const (
+	Plain TLSMode = iota
+	Explicit
+	Implicit
+)
+
+// Config is all that a Session needs to know; every field but Encoding, Zone, Limiter and Logger must be set.
+type Config struct {
+	Host           string
+	Port           int
+	User, Password string
+
+	TLS       TLSMode
+	TLSConfig *tls.Config // cloned for each connection; nil with Plain
+
+	ConnectTimeout time.Duration // each of dial, TLS, greeting and login
+	ReplyTimeout   time.Duration
+	StallTimeout   time.Duration
+
+	Encoding encoding.Encoding // of file names; nil: UTF-8
+	Zone     *time.Location    // of LIST times; nil: UTC
+
+	DisableEPSV, DisableMLSD, ListHidden, TrustPASVHost, Active bool
+
+	MaxEntries int // of one directory; 0: ten million
+
+	Limiter *rate.Limiter // all connections of the server together; nil: unlimited
+	Logger  *slog.Logger  // nil discards
+
+	// Dial opens control and data connections. Direct says that it reaches hosts itself: data connections then go to the
+	// control connection's peer address; otherwise, through a proxy, to Host.
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	Direct bool
+
+	Quirks *Quirks // shared by all sessions of a server; nil: the session's own
+}
+
+func (c *Config) addr() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
+
+// Quirks is what the server turned out to be like, found once and remembered for its later sessions. Its zero value is
+// ready.
+type Quirks struct {
+	PASV     atomic.Bool // EPSV is refused or leads nowhere: ask for PASV
+	OneByOne atomic.Bool // commands sent together confused it
+	NoMLST   atomic.Bool // MLST or MLSD is offered and does not work
+	NoSize   atomic.Bool
+	APPE     atomic.Bool // REST before STOR is refused: append
+	NoMFMT   atomic.Bool
+	NoRename atomic.Bool // RNTO onto an existing file is refused
+
+	dataTrouble atomic.Int32 // data connections that failed in a row
+}

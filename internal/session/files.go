@@ -1,0 +1,158 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/corexalgo/ftpclient/internal/listing"
+	"github.com/corexalgo/ftpclient/internal/reply"
+)
+
+// A Look is what SIZE and MDTM say of a file.
+type Look struct {
+	Size    int64     // -1 unknown
+	ModTime time.Time // zero unknown
+	SizeErr error     // the server's refusal of SIZE
+	TimeErr error     // the server's refusal of MDTM
+}
+
+// Look asks for size and modification time in one round trip. Its error is one of the connection; refusals are in the Look.
+func (s *Session) Look(ctx context.Context, path string) (look Look, err error) {
+	err = s.do(ctx, func() error {
+		size, err := s.line("SIZE", path)
+		if err != nil {
+			return err
+		}
+		mdtm, err := s.line("MDTM", path)
+		if err != nil {
+			return err
+		}
+		replies, err := s.exchange(size, mdtm)
+		if err != nil {
+			return err
+		}
+		look.Size, look.SizeErr = -1, nil
+		if replies[0].Positive() {
+			if look.Size, err = reply.Size(replies[0]); err != nil {
+				return err
+			}
+		} else {
+			look.SizeErr = reply.Err("SIZE", replies[0])
+		}
+		if !replies[1].Positive() {
+			look.TimeErr = reply.Err("MDTM", replies[1])
+			return nil
+		}
+		look.ModTime, err = reply.Time(replies[1])
+		return err
+	})
+	return look, err
+}
+
+// Fact is what MLST says of path; errors.ErrUnsupported where the server has no MLST.
+func (s *Session) Fact(ctx context.Context, name string) (e listing.Entry, err error) {
+	if !s.features.Has("MLST") || s.cfg.DisableMLSD || s.cfg.Quirks.NoMLST.Load() {
+		return e, fmt.Errorf("MLST: %w", errors.ErrUnsupported)
+	}
+	err = s.do(ctx, func() error {
+		r, err := s.command("MLST", name)
+		if err != nil {
+			var refused *reply.Error
+			if errors.As(err, &refused) && (refused.Code == 500 || refused.Code == 502) {
+				s.cfg.Quirks.NoMLST.Store(true)
+			}
+			return err
+		}
+		if len(r.Lines) < 3 {
+			return fmt.Errorf("%w: MLST: %s", reply.ErrMalformed, reply.Quote(r.Text()))
+		}
+		l := list{s: s}
+		e, err = listing.Fact([]byte(r.Lines[1]), listing.Options{Zone: s.cfg.Zone, Decode: l.decoder()})
+		if err != nil {
+			return inStep(err)
+		}
+		e.Name = path.Base(e.Name)
+		return nil
+	})
+	return e, err
+}
+
+// IsDir asks by CWD, which every server has, whether path is a directory that may be entered.
+func (s *Session) IsDir(ctx context.Context, path string) error {
+	return s.do(ctx, func() error { return s.within(path, func() error { return nil }) })
+}
+
+// Mkdir makes one directory.
+func (s *Session) Mkdir(ctx context.Context, path string) error { return s.simple(ctx, "MKD", path) }
+
+// Rmdir removes an empty directory.
+func (s *Session) Rmdir(ctx context.Context, path string) error { return s.simple(ctx, "RMD", path) }
+
+// Delete removes a file.
+func (s *Session) Delete(ctx context.Context, path string) error { return s.simple(ctx, "DELE", path) }
+
+func (s *Session) simple(ctx context.Context, verb, path string) error {
+	return s.do(ctx, func() error {
+		_, err := s.command(verb, path)
+		return err
+	})
+}
+
+// Rename sends RNFR and RNTO in one round trip. The error names the one that was refused.
+func (s *Session) Rename(ctx context.Context, from, to string) error {
+	return s.do(ctx, func() error {
+		rnfr, err := s.line("RNFR", from)
+		if err != nil {
+			return err
+		}
+		rnto, err := s.line("RNTO", to)
+		if err != nil {
+			return err
+		}
+		replies, err := s.exchange(rnfr, rnto)
+		if err != nil {
+			return err
+		}
+		for i, verb := range []string{"RNFR", "RNTO"} {
+			if !replies[i].Positive() {
+				return reply.Err(verb, replies[i])
+			}
+		}
+		return nil
+	})
+}
+
+// SetModTime sets a file's modification time by MFMT, or as vsftpd wants it, by MDTM with the time before the name.
+func (s *Session) SetModTime(ctx context.Context, path string, t time.Time) error {
+	return s.do(ctx, func() error {
+		stamp := t.UTC().Format("20060102150405")
+		arg, err := s.encode(path)
+		if err != nil {
+			return err
+		}
+		refused := fmt.Errorf("setting times: %w", errors.ErrUnsupported)
+		for _, verb := range []string{"MFMT", "MDTM"} {
+			if len(s.features) > 0 && !s.features.Has(verb) {
+				continue
+			}
+			r, err := s.raw(verb + " " + stamp + " " + arg)
+			if err == nil && r.Code == 213 {
+				return nil
+			}
+			var e *reply.Error
+			if err != nil && (!errors.As(err, &e) || e.Code == 421) {
+				return err
+			}
+			if err != nil && verb == "MFMT" && !errors.Is(err, errors.ErrUnsupported) {
+				return err
+			}
+			if err != nil {
+				refused = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+			}
+		}
+		return inStep(refused)
+	})
+}

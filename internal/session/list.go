@@ -1,0 +1,221 @@
+package session
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/corexalgo/ftpclient/internal/listing"
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+)
+
+const (
+	defaultMaxEntries = 10_000_000
+	maxRow            = 64 << 10
+)
+
+// ErrTooManyEntries is the error of a directory that does not end.
+var ErrTooManyEntries = errors.New("directory has too many entries")
+
+// ErrNotDir is the error of listing something that is not a directory.
+var ErrNotDir = errors.New("not a directory")
+
+// errStopped ends a listing whose reader wants no more.
+var errStopped = errors.New("listing stopped")
+
+// A list is one listing under way.
+type list struct {
+	s       *Session
+	dir     string
+	format  listing.Format
+	sent    string // the command as sent
+	yield   func(listing.Entry, error) bool
+	rows    int
+	held    *listing.Entry // a first row that may be the file itself and not an entry of a directory
+	stopped bool
+}
+
+// List reads the directory dir ("" is the login directory) row by row. Entries have safe one-component names; a row that
+// cannot be read, or names something unsafe, is yielded as an error, and the listing goes on. yield returns false to stop.
+func (s *Session) List(ctx context.Context, dir string, yield func(listing.Entry, error) bool) error {
+	return s.do(ctx, func() error {
+		err := s.list(dir, yield)
+		var refused *reply.Error
+		if errors.As(err, &refused) && refused.Command == "MLSD" && (refused.Code == 500 || refused.Code == 502 || refused.Code == 504) {
+			s.cfg.Quirks.NoMLST.Store(true) // FEAT lied
+			return s.list(dir, yield)
+		}
+		return err
+	})
+}
+
+func (s *Session) usesMLSD() bool {
+	return s.features.Has("MLST") && !s.cfg.DisableMLSD && !s.cfg.ListHidden && !s.cfg.Quirks.NoMLST.Load()
+}
+
+// listCommand is what is sent for jlaffaye's own listing command.
+func (s *Session) listCommand(line string) string {
+	if s.usesMLSD() {
+		return line
+	}
+	if v, arg, ok := strings.Cut(line, " "); v == "MLSD" {
+		line = "LIST"
+		if ok {
+			line += " " + arg
+		}
+	}
+	return line
+}
+
+func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error {
+	l := &list{s: s, dir: dir, format: listing.LIST, yield: yield}
+	if s.usesMLSD() {
+		l.format = listing.MLSD
+		return l.run(dir)
+	}
+	// Servers read "-x" as options and "*" as a glob in LIST's argument: such a name is safe only as the current directory.
+	if strings.ContainsAny(dir, " *?[]{}\\'\"`$") || strings.HasPrefix(dir, "-") || strings.HasPrefix(dir, "~") {
+		return s.within(dir, func() error { return l.run("") })
+	}
+	if err := l.run(dir); err != nil {
+		return err
+	}
+	if dir == "" || l.stopped || l.rows > 1 || (l.rows == 1 && l.held == nil) {
+		return nil
+	}
+	// vsftpd answers an absent directory with an empty listing, and servers list a file as its own only row.
+	if err := s.within(dir, func() error { return nil }); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotDir, err)
+	}
+	if l.held != nil {
+		yield(*l.held, nil)
+	}
+	return nil
+}
+
+// within runs f with dir as the current directory, and comes back.
+func (s *Session) within(dir string, f func() error) error {
+	if s.home == "" {
+		r, err := s.raw("PWD")
+		if err != nil {
+			return err
+		}
+		home, err := reply.Path(r)
+		if err != nil {
+			return err
+		}
+		s.home = home // as the server writes it: in its own charset
+	}
+	if _, err := s.command("CWD", dir); err != nil {
+		return err
+	}
+	err := f()
+	if !s.ctl.Settled() {
+		return err
+	}
+	if _, herr := s.raw("CWD " + s.home); herr != nil {
+		s.discard(herr)
+		if err == nil {
+			return herr
+		}
+	}
+	return err
+}
+
+func (l *list) run(dir string) error {
+	arg, err := l.s.encode(dir)
+	if err != nil {
+		return err
+	}
+	l.s.data = nil
+	l.s.consume = l.read
+	_, err = l.s.ftp.List(arg)
+	l.s.consume = nil
+	if l.stopped {
+		l.s.broken = l.s.broken || !l.s.ctl.Settled()
+		return nil
+	}
+	err = l.s.outcome(err)
+	if err == nil && l.s.data.Unauthenticated() {
+		// Nothing but this end tells that a listing is whole, and a short one would look like deleted files.
+		return errors.New("listing ended without TLS close_notify")
+	}
+	return err
+}
+
+func (l *list) read(r io.Reader) error {
+	parser := listing.NewParser(l.format, listing.Options{Zone: l.s.cfg.Zone, Decode: l.decoder()})
+	most := l.s.cfg.MaxEntries
+	if most == 0 {
+		most = defaultMaxEntries
+	}
+	br := bufio.NewReaderSize(r, maxRow)
+	for n := 0; ; n++ {
+		row, err := br.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return fmt.Errorf("a listing row of more than %d bytes", maxRow)
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if n > most {
+			return fmt.Errorf("%w: more than %d", ErrTooManyEntries, most)
+		}
+		if !l.row(parser, bytes.TrimRight(row, "\r\n")) {
+			l.stopped = true
+			return errStopped
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err := parser.End(); err != nil && !l.yield(listing.Entry{}, err) {
+		l.stopped = true
+		return errStopped
+	}
+	return nil
+}
+
+func (l *list) decoder() func([]byte) (string, error) {
+	if l.s.cfg.Encoding == nil {
+		return nil
+	}
+	return l.s.decode
+}
+
+func (l *list) row(parser *listing.Parser, row []byte) bool {
+	e, ok, err := parser.Row(row)
+	if err == nil && !ok {
+		return true
+	}
+	l.rows++
+	if err == nil && l.rows == 1 && l.format == listing.LIST && l.isItself(e) {
+		e.Name = path.Base(e.Name)
+		l.held = &e
+		return true
+	}
+	if l.held != nil {
+		held := *l.held
+		if l.held = nil; !l.yield(held, nil) {
+			return false
+		}
+	}
+	if err == nil {
+		err = safepath.CheckListed(e.Name)
+	}
+	if err != nil {
+		return l.yield(e, fmt.Errorf("row %s: %w", reply.Quote(string(row)), err))
+	}
+	return l.yield(e, nil)
+}
+
+// isItself tells a row that may be what a server answers to LIST of a file.
+func (l *list) isItself(e listing.Entry) bool {
+	return l.dir != "" && !e.Mode.IsDir() && path.Base(e.Name) == path.Base(l.dir)
+}

@@ -1,0 +1,242 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jlaffaye/ftp"
+
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+	"github.com/corexalgo/ftpclient/internal/wire"
+)
+
+// ErrBroken is the error of a session that was interrupted in the middle of something and can do no more.
+var ErrBroken = errors.New("session is broken")
+
+// A Session serves one operation at a time and is not safe for concurrent use. After an error that leaves the dialogue in
+// doubt it is no longer Usable and must be closed.
+type Session struct {
+	cfg      Config
+	ctl      *wire.Control
+	ftp      *ftp.ServerConn
+	features Features
+	home     string // the login directory, once PWD was asked
+
+	// of the operation under way
+	ctx     context.Context //nolint:containedctx // jlaffaye's dial function takes none
+	stop    func() bool
+	data    *wire.Data
+	opts    TransferOptions
+	consume func(io.Reader) error // takes the content of the next data connection whole
+	target  dataTarget            // where the next data connection leads
+
+	broken bool
+}
+
+// Usable reports whether the session may be used again.
+func (s *Session) Usable() bool { return !s.broken }
+
+// Alive reports, without waiting, that the server has neither closed the connection nor said anything unasked.
+func (s *Session) Alive() bool { return !s.broken && s.ctl.Quiet() }
+
+// Close says goodbye without waiting for the answer.
+func (s *Session) Close() {
+	if s.Alive() {
+		s.ctl.SetNextTimeout(time.Second)
+		_ = s.ctl.Send("QUIT") // courtesy: many servers free the slot at once
+	}
+	s.broken = true
+	_ = s.ctl.Close()
+}
+
+// begin starts an operation that ends with ctx.
+func (s *Session) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.broken {
+		return ErrBroken
+	}
+	s.ctx = ctx
+	s.stop = context.AfterFunc(ctx, s.ctl.Cancel)
+	return nil
+}
+
+// end finishes it. The context's error wins over the time-out that it caused; an error other than a refusal leaves the
+// dialogue in doubt.
+func (s *Session) end(err error) error {
+	ctx := s.ctx
+	s.ctx, s.data, s.consume, s.opts, s.target = nil, nil, nil, TransferOptions{}, dataTarget{}
+	if !s.stop() {
+		s.discard(ctx.Err())
+		if err != nil {
+			return ctx.Err()
+		}
+		return nil
+	}
+	var refused *reply.Error
+	if err != nil && (!errors.As(err, &refused) || refused.Code == 421) && !errors.Is(err, errInStep) {
+		s.discard(err)
+	}
+	if !s.broken {
+		s.ctl.Rest()
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// errInStep marks an error that leaves the dialogue whole: the session may be used again.
+var errInStep = errors.New("session in step")
+
+type inStepError struct{ error }
+
+func (e inStepError) Unwrap() error        { return e.error }
+func (e inStepError) Is(target error) bool { return target == errInStep }
+
+func inStep(err error) error { return inStepError{err} }
+
+func (s *Session) discard(cause error) {
+	if s.broken {
+		return
+	}
+	s.broken = true
+	if s.cfg.Logger != nil {
+		s.cfg.Logger.Warn("ftp session discarded", slog.Any("cause", cause))
+	}
+}
+
+// do runs f as one operation.
+func (s *Session) do(ctx context.Context, f func() error) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	return s.end(f())
+}
+
+// exchange sends commands in one write and reads a final reply to each. More than one travel together only to a server
+// that has not mishandled such groups before.
+func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
+	together := !s.cfg.Quirks.OneByOne.Load()
+	if together {
+		if err := s.ctl.Send(lines...); err != nil {
+			return nil, err
+		}
+	}
+	replies := make([]reply.Reply, 0, len(lines))
+	for i, line := range lines {
+		if !together {
+			if err := s.ctl.Send(line); err != nil {
+				return nil, err
+			}
+		}
+		r, err := s.ctl.Reply()
+		for err == nil && r.Preliminary() {
+			r, err = s.ctl.Reply()
+		}
+		if err == nil && r.Code == 421 {
+			err = reply.Err(verb(line), r)
+		}
+		if err != nil {
+			if together && i > 0 && s.ctx.Err() == nil {
+				s.cfg.Quirks.OneByOne.Store(true)
+			}
+			return nil, err
+		}
+		replies = append(replies, r)
+	}
+	return replies, nil
+}
+
+// command sends one command with a path and expects it to be granted.
+func (s *Session) command(verb, path string) (reply.Reply, error) {
+	line, err := s.line(verb, path)
+	if err != nil {
+		return reply.Reply{}, err
+	}
+	return s.raw(line)
+}
+
+func (s *Session) raw(line string) (reply.Reply, error) {
+	replies, err := s.exchange(line)
+	if err != nil {
+		return reply.Reply{}, err
+	}
+	if !replies[0].Positive() {
+		return replies[0], reply.Err(verb(line), replies[0])
+	}
+	return replies[0], nil
+}
+
+func verb(line string) string {
+	v, _, _ := strings.Cut(line, " ")
+	return v
+}
+
+// line builds a command whose argument is a path: checked, in the server's charset, and guarded where servers read a first
+// blank, '-' or '~' as something other than part of a name.
+func (s *Session) line(verb, path string) (string, error) {
+	arg, err := s.encode(path)
+	if err != nil {
+		return "", err
+	}
+	if arg == "" {
+		return verb, nil
+	}
+	return verb + " " + arg, nil
+}
+
+func (s *Session) encode(path string) (string, error) {
+	if err := safepath.CheckArgument(path); err != nil {
+		return "", inStep(err)
+	}
+	if path == "" {
+		return "", nil
+	}
+	if strings.IndexByte(" -~", path[0]) >= 0 {
+		path = "./" + path
+	}
+	if s.cfg.Encoding == nil {
+		return path, nil
+	}
+	arg, err := s.cfg.Encoding.NewEncoder().String(path)
+	if err != nil {
+		return "", inStep(fmt.Errorf("%w: %s cannot be written in the server's charset", safepath.ErrUnsafe, reply.Quote(path)))
+	}
+	return arg, nil
+}
+
+// decode turns bytes of the server's charset into text.
+func (s *Session) decode(raw []byte) (string, error) {
+	text := string(raw)
+	if s.cfg.Encoding != nil {
+		var err error
+		if text, err = s.cfg.Encoding.NewDecoder().String(text); err != nil {
+			return "", err
+		}
+		// Decoders replace what they cannot read; only what encodes back to the same bytes is the name that the server has.
+		if back, err := s.cfg.Encoding.NewEncoder().String(text); err != nil || back != string(raw) {
+			return "", errors.New("invalid in the server's charset")
+		}
+	}
+	return text, nil
+}
+
+// Ping asks for a sign of life. A server that refuses NOOP is alive.
+func (s *Session) Ping(ctx context.Context) error {
+	return s.do(ctx, func() error {
+		_, err := s.exchange("NOOP")
+		return err
+	})
+}
+
+// RemoteAddr is the control connection's peer.
+func (s *Session) RemoteAddr() net.Addr { return s.ctl.RemoteAddr() }

@@ -1,0 +1,202 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/jlaffaye/ftp"
+	"golang.org/x/time/rate"
+
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/wire"
+)
+
+// TransferOptions says how content moves. The zero value is without limits.
+type TransferOptions struct {
+	Limits []*rate.Limiter // bytes per second; nil ones are skipped
+	Moved  func(n int)     // called for each piece that moved, in the goroutine of the transfer
+}
+
+// abortTimeout bounds what an abandoned transfer may cost before the session is given up instead.
+const abortTimeout = 3 * time.Second
+
+// A Retrieval is a download under way. It occupies its session until Close.
+type Retrieval struct {
+	s      *Session
+	resp   *ftp.Response
+	data   *wire.Data
+	closed bool
+}
+
+// Retrieve begins to download path from offset on. ctx is in force until Close.
+func (s *Session) Retrieve(ctx context.Context, path string, offset int64, opts TransferOptions) (*Retrieval, error) {
+	arg, err := s.encode(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	s.opts = opts
+	resp, err := s.ftp.RetrFrom(arg, uint64(offset)) //nolint:gosec // never negative
+	if err != nil {
+		return nil, s.end(s.forgetRestart(offset, s.outcome(err)))
+	}
+	return &Retrieval{s: s, resp: resp, data: s.data}, nil
+}
+
+// Read reads content. io.EOF says that the server closed the data connection, not that the file is whole: Close tells.
+func (r *Retrieval) Read(p []byte) (int, error) {
+	n, err := r.data.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && r.s.ctx.Err() != nil {
+		err = r.s.ctx.Err()
+	}
+	return n, err
+}
+
+// Unauthenticated tells that the content's end came without TLS's close_notify, so that somebody may have cut it.
+func (r *Retrieval) Unauthenticated() bool { return r.data.Unauthenticated() }
+
+// Close ends the download. After io.EOF it reads the final reply and returns nil only if the server says that it sent all.
+// Before io.EOF it abandons the rest and returns nil, with the session usable if the server is found in step.
+func (r *Retrieval) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	s := r.s
+	switch {
+	case r.data.Ended():
+		return s.end(s.outcome(r.resp.Close()))
+	case isTimeout(r.data.Err()): // a stall: the final reply would not come either
+		_ = r.data.Abort()
+		return s.end(r.data.Err())
+	case r.data.Err() != nil:
+		s.ctl.SetNextTimeout(min(abortTimeout, s.cfg.ReplyTimeout))
+		return s.end(s.outcome(r.resp.Close()))
+	default:
+		return s.end(s.abandon(r))
+	}
+}
+
+// abandon gives up a download half way. Servers answer with 426, 226, 451 or 550, or with nothing; only one that then
+// answers NOOP, and says no more, is in step.
+func (s *Session) abandon(r *Retrieval) error {
+	_ = r.data.Abort()
+	s.ctl.SetNextTimeout(min(abortTimeout, s.cfg.ReplyTimeout))
+	_ = r.resp.Close() // reads the final reply, whatever it is
+	if s.ctl.Settled() {
+		s.ctl.SetNextTimeout(min(abortTimeout, s.cfg.ReplyTimeout))
+		if replies, err := s.exchange("NOOP"); err == nil && replies[0].Code/100 == 2 && s.ctl.Quiet() {
+			return nil
+		}
+	}
+	s.broken = true // on purpose, and no reason to warn
+	return nil
+}
+
+// Store uploads src to path, beginning at offset of the remote file (0 replaces it), and returns how many bytes were sent.
+// An error of src is returned as a *SourceError, and the server is made to see a broken transfer, not a short file.
+func (s *Session) Store(ctx context.Context, path string, offset int64, src io.Reader, opts TransferOptions) (int64, error) {
+	return s.upload(ctx, path, src, opts, func(arg string, r io.Reader) error {
+		return s.forgetRestart(offset, s.outcome(s.ftp.StorFrom(arg, r, uint64(offset)))) //nolint:gosec // never negative
+	})
+}
+
+// Append uploads src to the end of path.
+func (s *Session) Append(ctx context.Context, path string, src io.Reader, opts TransferOptions) (int64, error) {
+	return s.upload(ctx, path, src, opts, func(arg string, r io.Reader) error {
+		return s.outcome(s.ftp.Append(arg, r))
+	})
+}
+
+func (s *Session) upload(ctx context.Context, path string, src io.Reader, opts TransferOptions, send func(arg string, r io.Reader) error) (int64, error) {
+	arg, err := s.encode(path)
+	if err != nil {
+		return 0, err
+	}
+	source := &wire.Source{R: src}
+	var sent int64
+	err = s.do(ctx, func() error {
+		s.opts = opts
+		err := send(arg, source)
+		if s.data != nil {
+			sent = s.data.Moved()
+		}
+		if source.Err != nil {
+			failed := &SourceError{Err: source.Err}
+			if s.ctl.Settled() {
+				return inStep(failed)
+			}
+			return failed
+		}
+		return err
+	})
+	return sent, err
+}
+
+// SourceError is the error of an upload whose source failed, not the line or the server.
+type SourceError struct{ Err error }
+
+func (e *SourceError) Error() string { return "source: " + e.Err.Error() }
+
+// Unwrap returns the source's error.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// outcome turns what jlaffaye made of a transfer into what happened: the server's refusal if it gave one, else the error of
+// the data connection. jlaffaye's errors do not always carry the code.
+func (s *Session) outcome(err error) error {
+	var dataErr error
+	if s.data != nil {
+		dataErr = s.data.Err()
+	}
+	if err == nil && dataErr == nil {
+		s.cfg.Quirks.dataTrouble.Store(0)
+		return nil
+	}
+	if err == nil {
+		err = dataErr
+	}
+	if !s.ctl.Settled() {
+		if dataErr != nil && isTimeout(err) {
+			return dataErr // the final reply did not come because of it
+		}
+		return err
+	}
+	v, last := s.ctl.Last()
+	if last.Code >= 400 {
+		if last.Code == 425 {
+			s.noteDataTrouble()
+		}
+		return reply.Err(v, last)
+	}
+	if dataErr != nil {
+		return inStep(dataErr)
+	}
+	if s.data == nil && s.target != (dataTarget{}) && !isLost(err) || isDial(err) {
+		s.noteDataTrouble()
+		return inStep(err)
+	}
+	return err
+}
+
+// noteDataTrouble changes between EPSV and PASV after data connections failed twice in a row (SAFETY: 425).
+func (s *Session) noteDataTrouble() {
+	if q := s.cfg.Quirks; q.dataTrouble.Add(1)%2 == 0 {
+		q.PASV.Store(!q.PASV.Load())
+	}
+}
+
+// forgetRestart takes back a restart marker whose transfer was refused, so that it cannot apply to a later one.
+func (s *Session) forgetRestart(offset int64, err error) error {
+	var refused *reply.Error
+	if offset == 0 || !errors.As(err, &refused) || refused.Code == 421 || refused.Command == "REST" || !s.ctl.Settled() {
+		return err
+	}
+	if _, rerr := s.exchange("REST 0"); rerr != nil {
+		s.discard(rerr)
+	}
+	return err
+}

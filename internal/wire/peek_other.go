@@ -1,0 +1,7 @@
+//go:build !unix
+
+package wire
+
+import "net"
+
+func peek(net.Conn) int { return peekUnknown }

@@ -1,0 +1,38 @@
+//go:build unix
+
+package wire
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// peek looks into conn's receive buffer without taking anything from it and without waiting.
+func peek(conn net.Conn) int {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return peekUnknown
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return peekEnded
+	}
+	found := peekUnknown
+	err = rc.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK) // the runtime's sockets never block
+		switch {
+		case errors.Is(err, syscall.EAGAIN):
+			found = peekSilent
+		case err != nil || n == 0:
+			found = peekEnded
+		default:
+			found = peekBytes
+		}
+	})
+	if err != nil {
+		return peekEnded
+	}
+	return found
+}

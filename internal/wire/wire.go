@@ -1,0 +1,71 @@
+// Package wire holds the connections below jlaffaye/ftp: a control connection that hands over exactly one complete and
+// checked reply per command, and data connections that neither hang, nor lie about their end, nor leave their peer's host.
+package wire
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// ErrOutOfStep is the error of a control connection on which the server said something that nobody asked for. What it
+// says next would answer the wrong command, so the connection must not be used again.
+var ErrOutOfStep = errors.New("control connection out of step: the server sent a reply that nobody asked for")
+
+// aLongTimeAgo is a deadline that ends every wait at once.
+var aLongTimeAgo = time.Unix(1, 0)
+
+// deadlines arms a connection's deadlines until it is cancelled; after that nothing can revive it.
+type deadlines struct {
+	mu        sync.Mutex // guards conn's deadline and the fields below
+	conn      interface{ SetDeadline(time.Time) error }
+	cancelled bool
+}
+
+func (d *deadlines) arm(timeout time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cancelled || d.conn == nil {
+		return
+	}
+	var t time.Time
+	if timeout > 0 {
+		t = time.Now().Add(timeout)
+	}
+	_ = d.conn.SetDeadline(t) // fails only on a closed connection, which says so itself
+}
+
+func (d *deadlines) attach(conn net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conn = conn
+	if d.cancelled {
+		_ = conn.SetDeadline(aLongTimeAgo)
+	}
+}
+
+// cancel ends every wait under way and to come.
+func (d *deadlines) cancel() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cancelled = true
+	if d.conn != nil {
+		_ = d.conn.SetDeadline(aLongTimeAgo)
+	}
+}
+
+func (d *deadlines) isCancelled() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cancelled
+}
+
+// reset closes conn so that the peer sees an error and never a clean end: an upload given up with a plain FIN is a
+// complete file to every server.
+func reset(conn net.Conn) error {
+	if l, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0)
+	}
+	return conn.Close()
+}
