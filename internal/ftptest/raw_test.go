@@ -34,6 +34,10 @@ func dial(t *testing.T, s *ftptest.Server) *client {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	return newClient(t, conn)
+}
+
+func newClient(t *testing.T, conn net.Conn) *client {
 	return &client{t: t, tcp: conn.(*net.TCPConn), conn: conn, r: bufio.NewReader(conn)}
 }
 
