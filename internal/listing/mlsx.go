@@ -183,7 +183,7 @@ func sizeFact(e *Entry, value []byte) error {
 // timeFact leaves a time that cannot be read unknown: the entry is there all the same, and MDTM can be asked.
 func timeFact(e *Entry, value []byte) {
 	t, err := reply.ParseTime(string(value))
-	if err != nil {
+	if err != nil || t.IsZero() {
 		return
 	}
 	e.ModTime, e.Precise = t, time.Second

@@ -44,14 +44,10 @@ func digest(s string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// IsOurs tells a name such as Hidden makes, whatever its letter case, as some file systems ignore it, and also with
-// ".tmp" behind, under which a new version of such a file is written.
+// IsOurs tells a name such as Hidden makes, whatever its letter case, as some file systems ignore it.
 func IsOurs(name string) bool {
 	if !strings.HasPrefix(name, ".") {
 		return false
-	}
-	if n := len(name) - len(".tmp"); n > 0 && strings.EqualFold(name[n:], ".tmp") {
-		name = name[:n]
 	}
 	suffix := name[strings.LastIndexByte(name, '.')+1:]
 	for _, own := range [...]string{Part, State, Lock, Old} {
