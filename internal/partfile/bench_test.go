@@ -1,0 +1,46 @@
+package partfile_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient/internal/partfile"
+)
+
+// BenchmarkWrite compares 256 MiB in buffers of 256 KiB through a File with the same through a bare os.File. Set TMPDIR to a
+// tmpfs to see the File's own cost rather than the disk's.
+func BenchmarkWrite(b *testing.B) {
+	const size = 256 * mib
+	buf := content(1, 256<<10)
+	b.Run("bare", func(b *testing.B) {
+		root := openRoot(b)
+		b.SetBytes(size)
+		for b.Loop() {
+			f, err := root.OpenFile("bare", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+			require.NoError(b, err)
+			for range size / len(buf) {
+				_, err = f.Write(buf)
+				require.NoError(b, err)
+			}
+			require.NoError(b, f.Close())
+			require.NoError(b, root.Remove("bare"))
+		}
+	})
+	b.Run("partfile", func(b *testing.B) {
+		root := openRoot(b)
+		b.SetBytes(size)
+		for b.Loop() {
+			f, err := partfile.Open(root, "target", source)
+			require.NoError(b, err)
+			require.NoError(b, f.Start(about(size)))
+			for range size / len(buf) {
+				_, err = f.Write(buf)
+				require.NoError(b, err)
+			}
+			require.NoError(b, f.Discard())
+			require.NoError(b, f.Close())
+		}
+	})
+}

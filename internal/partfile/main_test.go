@@ -1,0 +1,155 @@
+package partfile_test
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/corexalgo/ftpclient/internal/partfile"
+)
+
+// childVar has the test binary be a child process that does one thing: the tests that kill need somebody to kill.
+const childVar = "PARTFILE_TEST_CHILD"
+
+var children = map[string]func(dir string, args []string) error{
+	"download": download,
+	"hold":     hold,
+}
+
+func TestMain(m *testing.M) {
+	if child := os.Getenv(childVar); child != "" {
+		if err := children[child](os.Args[1], os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+type process struct {
+	*exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func run(t *testing.T, child, dir string, args ...string) *process {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{dir}, args...)...)
+	cmd.Env = append(os.Environ(), childVar+"="+child, "GORACE=atexit_sleep_ms=0")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	return &process{cmd, in, bufio.NewScanner(out)}
+}
+
+// hold takes the lock of "target" until its standard input ends.
+func hold(dir string, _ []string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	f, err := partfile.Open(root, "target", source)
+	if err != nil {
+		return err
+	}
+	fmt.Println("held")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+var (
+	source = partfile.Source{Server: "ftp.example.com:21", User: "me", Path: "/pub/file"}
+	then   = time.Date(2021, 2, 3, 4, 5, 6, 0, time.UTC)
+)
+
+func about(size int) partfile.State {
+	return partfile.State{Size: int64(size), ModTime: then, Unique: "u1"}
+}
+
+// content is the same n bytes for the same seed.
+func content(seed uint64, n int) []byte {
+	var key [32]byte
+	key[0] = byte(seed)
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8(key).Read(b)
+	return b
+}
+
+func openRoot(t testing.TB) *os.Root {
+	t.Helper()
+	root, err := os.OpenRoot(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, root.Close()) })
+	return root
+}
+
+func open(t testing.TB, root *os.Root) *partfile.File {
+	t.Helper()
+	f, err := partfile.Open(root, "target", source)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// begin is a File with a new partial that has data.
+func begin(t testing.TB, root *os.Root, data []byte) *partfile.File {
+	t.Helper()
+	f := open(t, root)
+	require.NoError(t, f.Start(about(len(data))))
+	write(t, f, data)
+	return f
+}
+
+func write(t testing.TB, f *partfile.File, data []byte) {
+	t.Helper()
+	n, err := f.Write(data)
+	require.NoError(t, err)
+	require.Equal(t, len(data), n)
+}
+
+// leave has an earlier call leave data as a partial.
+func leave(t testing.TB, root *os.Root, data []byte) {
+	t.Helper()
+	require.NoError(t, begin(t, root, data).Close())
+}
+
+func names(t testing.TB, root *os.Root) []string {
+	t.Helper()
+	entries, err := fs.ReadDir(root.FS(), ".")
+	require.NoError(t, err)
+	found := []string{}
+	for _, e := range entries {
+		found = append(found, e.Name())
+	}
+	return found
+}
+
+func partOf(f *partfile.File) string {
+	part, _, _ := f.Names()
+	return part
+}
+
+func path(root *os.Root, name string) string { return filepath.Join(root.Name(), name) }
+
+func sum(b []byte) []byte {
+	s := sha256.Sum256(b)
+	return s[:]
+}
