@@ -286,7 +286,7 @@ func (p *Parser) placed(c civil, used, pad int) (date, bool) {
 		return date{time: t.UTC(), precise: c.precise, fields: used, pad: pad}, ok
 	}
 	if p.now.IsZero() {
-		p.now = p.clock().In(p.zone)
+		p.now = p.clock()
 	}
 	for year := p.now.Year() + 1; year > p.now.Year()-8; year-- {
 		if t, ok := at(year); ok && !t.After(p.now.Add(day)) {
