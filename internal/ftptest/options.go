@@ -20,6 +20,7 @@ type TB interface {
 // TLSMode says how the server speaks TLS.
 type TLSMode int
 
+// The three ways.
 const (
 	Plain    TLSMode = iota // no TLS; AUTH is refused
 	Explicit                // AUTH TLS first: logins and transfers without it are refused

@@ -141,7 +141,7 @@ func TestActiveModeIsServedByPORTAndEPRT(t *testing.T) {
 	write(t, s, "f", want)
 	c := login(t, s)
 	for _, format := range []string{"EPRT |1|127.0.0.1|%d|", "PORT"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		port := l.Addr().(*net.TCPAddr).Port
 		line := fmt.Sprintf("PORT 127,0,0,1,%d,%d", port>>8, port&0xff)
@@ -274,6 +274,7 @@ func TestLatencyIsOneRoundTripForAGroupAndCostsNoThroughput(t *testing.T) {
 	begin = time.Now()
 	require.Contains(t, c.put("STOR g", want), "226")
 	assert.GreaterOrEqual(t, time.Since(begin), 4*rtt-5*time.Millisecond, "EPSV, connect, STOR, content")
+	assert.Less(t, time.Since(begin), 30*rtt)
 	require.True(t, bytes.Equal(want, read(t, s, "g")))
 }
 

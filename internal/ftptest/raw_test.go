@@ -30,15 +30,15 @@ type client struct {
 
 func dial(t *testing.T, s *ftptest.Server) *client {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.Addr())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-	return newClient(t, conn)
+	return dialAddr(t, s.Addr())
 }
 
-func newClient(t *testing.T, conn net.Conn) *client {
-	return &client{t: t, tcp: conn.(*net.TCPConn), conn: conn, r: bufio.NewReader(conn)}
+func dialAddr(t *testing.T, addr string) *client {
+	t.Helper()
+	c := &client{t: t}
+	c.tcp = c.connect(addr)
+	c.conn, c.r = c.tcp, bufio.NewReader(c.tcp)
+	return c
 }
 
 func login(t *testing.T, s *ftptest.Server) *client {
@@ -75,7 +75,7 @@ func loginTLS(t *testing.T, s *ftptest.Server, cfg *tls.Config) *client {
 func (c *client) startTLS(cfg *tls.Config) {
 	c.t.Helper()
 	conn := tls.Client(c.tcp, cfg)
-	require.NoError(c.t, conn.Handshake())
+	require.NoError(c.t, conn.HandshakeContext(c.t.Context()))
 	c.conn, c.r, c.tls = conn, bufio.NewReader(conn), cfg
 }
 
@@ -142,7 +142,7 @@ func (c *client) passivePASV() *net.TCPConn {
 
 func (c *client) connect(addr string) *net.TCPConn {
 	c.t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	conn, err := new(net.Dialer).DialContext(c.t.Context(), "tcp", addr)
 	require.NoError(c.t, err)
 	c.t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(c.t, conn.SetDeadline(time.Now().Add(20*time.Second)))
@@ -158,7 +158,7 @@ func (c *client) wrap(data *net.TCPConn) net.Conn {
 }
 
 // get sends a command that downloads, and returns what came and the final reply.
-func (c *client) get(line string) (content []byte, err error, final string) { //nolint:revive,staticcheck // err belongs to content
+func (c *client) get(line string) (content []byte, err error, final string) { //nolint:staticcheck // err belongs to content
 	c.t.Helper()
 	data := c.passive()
 	c.cmd("150", line)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"testing"
 	"time"
 
@@ -31,7 +30,7 @@ func TestAScriptSaysWhatNoServerSays(t *testing.T) {
 		c.Send("226 surplus\r\n")
 		c.Reset()
 	})
-	c := dialScript(t, s)
+	c := dialAddr(t, s.Addr())
 	c.expect("220 hi")
 	c.cmd("234", "AUTH TLS")
 	c.startTLS(&tls.Config{InsecureSkipVerify: true})
@@ -41,15 +40,6 @@ func TestAScriptSaysWhatNoServerSays(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "rows", string(got))
 	c.expect("226")
-}
-
-func dialScript(t *testing.T, s *ftptest.ScriptServer) *client {
-	t.Helper()
-	conn, err := net.Dial("tcp", s.Addr())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-	return newClient(t, conn)
 }
 
 // recorder is a TB that remembers what a failing test would be told.
@@ -67,10 +57,10 @@ func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
 func TestAScriptThatIsNotFollowedFailsTheTest(t *testing.T) {
 	r := &recorder{T: t}
 	s := ftptest.Script(r, func(c *ftptest.Conn) { c.Expect("USER") })
-	c := dialScript(t, s)
+	c := dialAddr(t, s.Addr())
 	c.send("QUIT")
 	c.requireEOF()
-	gone := dialScript(t, s) // a client that leaves is no failure
+	gone := dialAddr(t, s.Addr()) // a client that leaves is no failure
 	require.NoError(t, gone.conn.Close())
 	for _, f := range r.cleanups {
 		f()

@@ -70,6 +70,45 @@ func TestRoundTripsCountConnectsAndGroupsOfCommands(t *testing.T) {
 	assert.Equal(t, 4, s.Stats().RoundTrips, "EPSV, connect, RETR, NOOP")
 }
 
+func TestCloseWaitsForWhatStillRuns(t *testing.T) {
+	entered, release, closed := make(chan struct{}), make(chan struct{}), make(chan error)
+	s, err := ftptest.New(ftptest.Options{OnCommand: func(string, string) {
+		close(entered)
+		<-release
+	}})
+	require.NoError(t, err)
+	dial(t, s).send("NOOP")
+	<-entered
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		t.Error(err, "Close returned while a session was running")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	require.NoError(t, <-closed)
+}
+
+func TestACommandSentWithoutWaitingIsNoRoundTrip(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	s := ftptest.Start(t, ftptest.Options{OnCommand: func(cmd, _ string) {
+		if cmd == "PWD" {
+			close(entered)
+			<-release
+		}
+	}})
+	c := login(t, s)
+	s.ResetStats()
+	c.send("PWD")
+	<-entered
+	c.send("NOOP")
+	require.Eventually(t, func() bool { return s.Stats().Commands["NOOP"] == 1 }, 5*time.Second, time.Millisecond)
+	close(release)
+	c.expect("257")
+	c.expect("200")
+	assert.Equal(t, 1, s.Stats().RoundTrips)
+}
+
 func TestNamesOfAnyBytesReachTheDiskAsTheyAre(t *testing.T) {
 	s := ftptest.Start(t, ftptest.Options{})
 	gbk := "\xd6\xd0\xce\xc4 \xff.txt"

@@ -119,11 +119,10 @@ func TestTheCertificateIsForLoopbackAndItsCAIsInTheFile(t *testing.T) {
 	s := ftptest.Start(t, ftptest.Options{TLS: ftptest.Implicit})
 	pool := x509.NewCertPool()
 	require.True(t, pool.AppendCertsFromPEM(s.CertPEM()))
-	for _, name := range []string{"127.0.0.1", "localhost"} {
-		conn, err := tls.Dial("tcp", s.Addr(), &tls.Config{RootCAs: pool, ServerName: name})
-		require.NoError(t, err)
-		require.NoError(t, conn.Close())
+	connect := func(name string) error {
+		return tls.Client(dial(t, s).tcp, &tls.Config{RootCAs: pool, ServerName: name}).HandshakeContext(t.Context())
 	}
-	_, err := tls.Dial("tcp", s.Addr(), &tls.Config{RootCAs: pool, ServerName: "elsewhere"})
-	require.Error(t, err)
+	require.NoError(t, connect("127.0.0.1"))
+	require.NoError(t, connect("localhost"))
+	require.Error(t, connect("elsewhere"))
 }

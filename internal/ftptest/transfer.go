@@ -95,7 +95,7 @@ func (t *transfer) open(port int) (opening string, own bool, err error) {
 func (t *transfer) talk(plan *dataPlan, opening string) (verdict string, err error) {
 	t.raw, err = plan.connect()
 	if err != nil {
-		return "425 Cannot open the data connection\r\n", nil //nolint:nilerr // the client is told
+		return "425 Cannot open the data connection\r\n", nil
 	}
 	t.client = t.raw
 	t.s.setData(t.raw)
@@ -146,7 +146,7 @@ func (t *transfer) move() (verdict string, err error) {
 		n, errRead := src.Read(t.window(*buf))
 		t.corrupt((*buf)[:n])
 		if _, err := dst.Write((*buf)[:n]); err != nil {
-			return transferAborted, nil //nolint:nilerr // the client is told
+			return transferAborted, nil
 		}
 		t.moved += int64(n)
 		t.rate(n)
