@@ -4,14 +4,29 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // TimeZone means the same on machines that have no zone files
 
 	"github.com/goccy/go-yaml"
+	"golang.org/x/text/encoding"
+
+	"github.com/corexalgo/ftpclient/internal/charset"
+	"github.com/corexalgo/ftpclient/internal/ftpurl"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+	"github.com/corexalgo/ftpclient/internal/strictyaml"
 )
 
 // A Config is all that New needs: the servers by the names that calls use for them, and what they share. Fill it in Go, or
@@ -118,6 +133,57 @@ type RetryPolicy struct {
 	MaxDelay time.Duration `yaml:"max_delay"`
 }
 
+// LoadConfig reads a Config from a YAML or JSON file. Durations are written as "30s" or "1m30s". A key that does not
+// exist, a key given twice and a value of the wrong type are errors that name the file and the line. It only reads:
+// whether the values make sense is for New to say.
+//
+// No error shows the contents of the file, passwords least of all.
+func LoadConfig(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	var cfg Config
+	if err := strictyaml.Decode(path, text, &cfg); err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	for name, s := range cfg.Servers {
+		if s.CAFile != "" && !filepath.IsAbs(s.CAFile) {
+			s.CAFile = filepath.Join(filepath.Dir(path), s.CAFile)
+			cfg.Servers[name] = s
+		}
+	}
+	return cfg, nil
+}
+
+// ParseURL reads the URL of a server, and of a file on it: ftp, ftpes (explicit TLS) or ftps (implicit TLS), then
+//
+//	ftp://[user[:password]@]host[:port][/path]
+//
+// User, password and path are percent-decoded; an IPv6 address stands in brackets. Nothing else than the path is given a
+// default here, so a Port of 0 and a Username of "" mean what they mean in a ServerConfig.
+//
+// The path is relative to the login directory, as in RFC 1738, section 3.2.2, and in curl: ftp://host/a/b is "a/b", "" is
+// the login directory itself, and the absolute /a/b is written ftp://host//a/b or ftp://host/%2Fa/b. FTP has neither
+// queries nor fragments, so that ? and # are part of the path. A suffix ;type=i is dropped; ;type=a and ;type=d are
+// errors, since files are always moved as they are.
+//
+// No error repeats any part of the URL: a mistake in it can turn the password into anything.
+func ParseURL(raw string) (server ServerConfig, path string, err error) {
+	parts, err := ftpurl.Parse(raw)
+	if err != nil {
+		return ServerConfig{}, "", fmt.Errorf("ftp URL: %w", err)
+	}
+	server = ServerConfig{Host: parts.Host, Port: parts.Port, Username: parts.User, Password: Secret(parts.Password)}
+	switch parts.Scheme {
+	case "ftpes":
+		server.TLS = TLSExplicit
+	case "ftps":
+		server.TLS = TLSImplicit
+	}
+	return server, parts.Path, nil
+}
+
 // withDefaults is s with every zero replaced by what it stands for, and the password read from the environment. It must
 // be valid.
 func (s ServerConfig) withDefaults() ServerConfig {
@@ -151,6 +217,132 @@ func (r RetryPolicy) withDefaults() RetryPolicy {
 	return r
 }
 
+// validate reports every fault of c at once, each with the key where it is. No fault repeats a value that could be a
+// password, or hold one, by mistake.
+func (c Config) validate() error {
+	var f faults
+	if len(c.Servers) == 0 {
+		f.add("servers", "at least one is required")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Servers)) {
+		key := "servers." + name
+		if name == "" || hasControl(name) {
+			key = "servers." + strconv.Quote(name)
+			f.add(key, "a name must not be empty or hold control characters")
+		}
+		c.Servers[name].validate(f.below(key))
+	}
+	c.Retry.validate(f.below("retry"))
+	return errors.Join(f...)
+}
+
+// validate reports every fault of one server.
+func (s ServerConfig) validate(fault func(key, text string)) {
+	if err := ftpurl.CheckHost(s.Host); err != nil {
+		fault("host", err.Error())
+	}
+	if s.Port < 0 || s.Port > 65535 {
+		fault("port", fmt.Sprintf("%d is not between 1 and 65535", s.Port))
+	}
+	s.validateLogin(fault)
+	s.validateTLS(fault)
+	notNegative(fault, "connect_timeout", s.ConnectTimeout)
+	notNegative(fault, "reply_timeout", s.ReplyTimeout)
+	notNegative(fault, "stall_timeout", s.StallTimeout)
+	notNegative(fault, "max_conns", s.MaxConns)
+	notNegative(fault, "bytes_per_second", s.BytesPerSecond)
+	if _, err := s.charset(); err != nil {
+		fault("encoding", err.Error())
+	}
+	if _, err := s.location(); err != nil {
+		fault("time_zone", err.Error())
+	}
+	if err := ftpurl.CheckProxy(s.Proxy); err != nil {
+		fault("proxy", err.Error())
+	}
+	if s.Active && s.Proxy != "" {
+		fault("active", "a SOCKS5 proxy cannot be dialled from outside: choose one of active and proxy")
+	}
+}
+
+func (s ServerConfig) validateLogin(fault func(key, text string)) {
+	if hasControl(s.Username) {
+		fault("username", "holds a control character")
+	}
+	if hasControl(s.Password.reveal()) {
+		fault("password", "holds a control character")
+	}
+	if s.PasswordEnv == "" {
+		return
+	}
+	value := os.Getenv(s.PasswordEnv)
+	switch {
+	case s.Password != "":
+		fault("password_env", "password is set too: choose one")
+	case value == "":
+		fault("password_env", "the environment variable is unset or empty")
+	case hasControl(value):
+		fault("password_env", "the environment variable holds a control character, such as a line feed at its end")
+	}
+}
+
+func (s ServerConfig) validateTLS(fault func(key, text string)) {
+	switch s.TLS {
+	case TLSNone, TLSExplicit, TLSImplicit:
+	default:
+		fault("tls", fmt.Sprintf("%q is not one of %q, %q and empty", string(s.TLS), TLSExplicit, TLSImplicit))
+	}
+	if s.CAFile == "" {
+		return
+	}
+	if s.TLS == TLSNone { // who names a CA believes that the connection is encrypted
+		fault("ca_file", "is set, but tls is not: the connection would be in plain text")
+	}
+	pem, err := os.ReadFile(s.CAFile)
+	switch {
+	case err != nil:
+		fault("ca_file", err.Error())
+	case !x509.NewCertPool().AppendCertsFromPEM(pem):
+		fault("ca_file", fmt.Sprintf("%s: no certificate in PEM form", s.CAFile))
+	}
+}
+
+func (r RetryPolicy) validate(fault func(key, text string)) {
+	notNegative(fault, "delay", r.Delay)
+	notNegative(fault, "max_delay", r.MaxDelay)
+}
+
+// charset is the encoding of the server's file names, nil for UTF-8.
+func (s ServerConfig) charset() (encoding.Encoding, error) { return charset.Lookup(s.Encoding) }
+
+// location is the zone of the times in LIST.
+func (s ServerConfig) location() (*time.Location, error) {
+	loc, err := time.LoadLocation(s.TimeZone) // "" is UTC
+	if err != nil {
+		return nil, fmt.Errorf("unknown time zone %q", s.TimeZone)
+	}
+	return loc, nil
+}
+
+// faults collects what is wrong.
+type faults []error
+
+func (f *faults) add(key, text string) { *f = append(*f, fmt.Errorf("%s: %s", key, text)) }
+
+// below returns add for the keys below one.
+func (f *faults) below(prefix string) func(key, text string) {
+	return func(key, text string) { f.add(prefix+"."+key, text) }
+}
+
+func notNegative[T int | int64 | time.Duration](fault func(key, text string), key string, v T) {
+	if v < 0 {
+		fault(key, fmt.Sprintf("%v is negative", v))
+	}
+}
+
+// hasControl reports whether s holds a byte that would end a command, or confuse a server or a terminal.
+func hasControl(s string) bool { return safepath.CheckSecret(s) != nil }
+
 // plainConfig and plainServer are the same without methods, so that printing them does not come back here.
 type (
 	plainConfig Config
@@ -159,7 +351,7 @@ type (
 
 // public is s without its secrets. The Password needs nothing: it knows how to print.
 func (s ServerConfig) public() plainServer {
-	if i := strings.LastIndexByte(s.Proxy, '@'); proxyFault(s.Proxy) != "" {
+	if i := strings.LastIndexByte(s.Proxy, '@'); ftpurl.CheckProxy(s.Proxy) != nil {
 		s.Proxy = redacted // the password may be anywhere
 	} else if i >= 0 {
 		s.Proxy = "socks5://" + redacted + s.Proxy[i:]
@@ -213,3 +405,57 @@ func (c Config) Format(f fmt.State, verb rune) { formatStruct(f, verb, plainConf
 
 // LogValue is String.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// A Secret is a text that does not print: every way of formatting, logging or encoding it gives "[redacted]", or "" when
+// it is empty. Convert it to a string to read it.
+//
+// Three places are out of its reach. fmt does not ask values in unexported fields of other structs how they print, so such
+// a struct needs a Format of its own. The verbs that no text has, %p and %w, print any string raw; go vet reports them. And
+// encoding/json writes the keys of a map raw when they are strings.
+type Secret string
+
+const redacted = "[redacted]"
+
+// String is "[redacted]", or "" when s is empty.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString is String, quoted.
+func (s Secret) GoString() string { return fmt.Sprintf("%q", s.String()) }
+
+// Format writes String whatever the verb; %x would print the text in another spelling otherwise.
+func (s Secret) Format(f fmt.State, verb rune) {
+	text := s.String()
+	if verb == 'q' || verb == 'v' && f.Flag('#') {
+		text = s.GoString()
+	}
+	_, _ = io.WriteString(f, text) // a fmt.State has no way to report it
+}
+
+// LogValue is String.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is String: a configuration that is written out again holds no passwords.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// MarshalJSON is String.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// MarshalYAML is String.
+func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
+
+// UnmarshalText takes the text as it is.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
+	return nil
+}
+
+// UnmarshalYAML takes the text as it is. Left to UnmarshalText, the YAML library would write the value out and read it
+// again, and lose what quotes and backslashes mean.
+func (s *Secret) UnmarshalYAML(decode func(any) error) error { return decode((*string)(s)) }
+
+func (s Secret) reveal() string { return string(s) }

@@ -1,11 +1,14 @@
 package ftpclient
 
-import "time"
+import (
+	"time"
+
+	"github.com/corexalgo/ftpclient/internal/strictyaml"
+)
 
 // What the tests of the configuration look at from outside.
 
 func ValidateConfig(c Config) error              { return c.validate() }
-func ParseConfig(text []byte) (Config, error)    { return parseConfig(text) }
 func ServerDefaults(s ServerConfig) ServerConfig { return s.withDefaults() }
 func RetryDefaults(r RetryPolicy) RetryPolicy    { return r.withDefaults() }
 func Reveal(s Secret) string                     { return s.reveal() }
@@ -20,4 +23,10 @@ func EncodeName(s ServerConfig, name string) (text string, plain bool, err error
 	}
 	text, err = enc.NewEncoder().String(name)
 	return text, false, err
+}
+
+// ParseConfig is LoadConfig of a file with this text.
+func ParseConfig(text []byte) (cfg Config, err error) {
+	err = strictyaml.Decode("", text, &cfg)
+	return cfg, err
 }

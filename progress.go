@@ -1,10 +1,15 @@
 package ftpclient
 
 import (
+	"io"
 	"math"
+	"path"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/corexalgo/ftpclient/internal/bar"
 )
 
 // Progress says how far the transfer of one file is.
@@ -33,6 +38,34 @@ type Progress struct {
 // otherwise. The transfer waits for each call to return.
 type ProgressFunc func(Progress)
 
+// NewProgressBar returns a ProgressFunc that shows on w how transfers go. Where w is a terminal (an *os.File, or anything
+// else with a method Fd, that is one) it draws a line over and over, at most ten times a second, with a bar, bytes, times
+// and speed as far as they fit; when the transfer ends the line stays. Elsewhere it prints whole lines, one at the start,
+// one at the end, and some between them, ten seconds apart at least.
+//
+// The files of a batch share one line, and so do transfers that run at the same time. One ProgressFunc serves any number
+// of transfers, one after another or at the same time. It is safe for concurrent use.
+//
+// What cannot be written to w is lost: a transfer does not fail because nobody can watch it.
+func NewProgressBar(w io.Writer) ProgressFunc {
+	b := bar.New(w)
+	return func(p Progress) { b.Update(barUpdate(p)) }
+}
+
+// barUpdate is p as the bar takes it. The name is the remote one, which every job has.
+func barUpdate(p Progress) bar.Update {
+	name := path.Base(p.Job.Remote)
+	if p.Job.Remote == "" {
+		name = filepath.Base(p.Job.Local)
+	}
+	return bar.Update{
+		Key: p.Job, Verb: p.Job.Direction.String(), Name: name,
+		Index: p.Index, Total: p.Total, Failed: p.Failed,
+		Bytes: p.Bytes, Size: p.Size, Resumed: p.ResumedFrom, Attempt: p.Attempt,
+		Speed: p.BytesPerSec, ETA: p.ETA, Done: p.Done, GivenUp: p.Err != nil,
+	}
+}
+
 // progressInterval is the shortest time between two calls in the middle of a file.
 const progressInterval = 100 * time.Millisecond
 
@@ -47,7 +80,7 @@ type meter struct {
 
 	mu    sync.Mutex // guards what follows, and is held while fn runs
 	p     Progress
-	rate  rate
+	rate  bar.Rate
 	ended bool
 }
 
@@ -130,9 +163,9 @@ func (m *meter) done(err error) {
 func (m *meter) call() {
 	elapsed := time.Since(m.start)
 	m.p.Bytes = m.position.Load()
-	m.p.BytesPerSec = m.rate.observe(elapsed, m.moved.Load())
+	m.p.BytesPerSec = m.rate.Observe(elapsed, m.moved.Load())
 	if m.ended {
-		m.p.BytesPerSec = perSecond(m.moved.Load(), elapsed)
+		m.p.BytesPerSec = bar.PerSecond(m.moved.Load(), elapsed)
 	}
 	m.p.ETA = remaining(m.p)
 	m.fn(m.p)
@@ -155,35 +188,4 @@ func remaining(p Progress) time.Duration {
 		return -1
 	}
 	return time.Duration(seconds * 1e9)
-}
-
-func perSecond(n int64, d time.Duration) float64 {
-	if d <= 0 {
-		return 0
-	}
-	return float64(n) / d.Seconds()
-}
-
-// A rate is a mean of bytes per second in which what is older than a few seconds hardly counts.
-type rate struct {
-	at          time.Duration
-	bytes       int64
-	sum, weight float64 // weight is below 1 at first, when there is less to look back on
-}
-
-// rateWindow is how long a change of speed takes to show by about two thirds.
-const rateWindow = 3 * time.Second
-
-// observe takes the bytes moved at a time after the start, and returns the rate.
-func (r *rate) observe(at time.Duration, bytes int64) float64 {
-	if d := at - r.at; d > 0 {
-		keep := math.Exp(-d.Seconds() / rateWindow.Seconds())
-		r.sum = r.sum*keep + perSecond(max(0, bytes-r.bytes), d)*(1-keep)
-		r.weight = r.weight*keep + 1 - keep
-		r.at, r.bytes = at, bytes
-	}
-	if r.weight == 0 {
-		return 0
-	}
-	return r.sum / r.weight
 }

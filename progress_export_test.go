@@ -1,7 +1,5 @@
 package ftpclient
 
-import "io"
-
 // What the tests of progress look at from outside.
 
 type Meter = meter
@@ -14,8 +12,3 @@ func (m *meter) Add(n int64)             { m.add(n) }
 func (m *meter) Try(n int, offset int64) { m.attempt(n, offset) }
 func (m *meter) Resize(size int64)       { m.resize(size) }
 func (m *meter) Finish(err error)        { m.done(err) }
-
-// NewTerminalBar is a bar on a terminal as wide as width says; nil: on none.
-func NewTerminalBar(w io.Writer, width func() int) ProgressFunc { return newBar(w, width).update }
-
-func FormatSize(n int64) string { return formatSize(n) }

@@ -1,8 +1,7 @@
-package ftpclient_test
+package bar_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -16,8 +15,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/bar"
 )
+
+const mb = 1_000_000
+
+// wait lets the bubble's clock go on.
+func wait(d time.Duration) { <-time.After(d) }
 
 // screen is a terminal that knows carriage returns and line feeds, and fails on everything else that is not printed.
 type screen struct {
@@ -28,10 +32,10 @@ type screen struct {
 	draws int
 }
 
-func newScreen(t *testing.T, cols int) (*screen, ftpclient.ProgressFunc) {
+func newScreen(t *testing.T, cols int) (*screen, func(bar.Update)) {
 	t.Helper()
 	s := &screen{t: t, cols: cols}
-	return s, ftpclient.NewTerminalBar(s, func() int { return s.cols })
+	return s, bar.NewSized(s, func() int { return s.cols }).Update
 }
 
 func (s *screen) Write(p []byte) (int, error) {
@@ -50,25 +54,28 @@ func (s *screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func at(bytes, size int64) ftpclient.Progress {
-	return ftpclient.Progress{Job: isoJob, Index: 1, Total: 1, Bytes: bytes, Size: size, Attempt: 1, BytesPerSec: 1.2 * mb, ETA: 45 * time.Second}
+func at(bytes, size int64) bar.Update {
+	return bar.Update{
+		Key: "big.iso", Verb: "download", Name: "big.iso",
+		Index: 1, Total: 1, Bytes: bytes, Size: size, Attempt: 1, Speed: 1.2 * mb, ETA: 45 * time.Second,
+	}
 }
 
-func finished(p ftpclient.Progress) ftpclient.Progress {
+func finished(p bar.Update) bar.Update {
 	p.Bytes, p.Done, p.ETA = max(p.Size, p.Bytes), true, 0
 	return p
 }
 
 func TestABarShowsNameBarBytesTimesAndSpeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, bar := newScreen(t, 100)
-		bar(at(0, 100*mb))
+		s, show := newScreen(t, 100)
+		show(at(0, 100*mb))
 		assert.Contains(t, s.now, "download  big.iso   0% |")
 		wait(30 * time.Second)
-		bar(at(45_200_000, 100*mb))
+		show(at(45_200_000, 100*mb))
 		assert.Equal(t, "download  big.iso  45% |██████████████████                      | 45.2/100 MB [0:30<0:45, 1.2 MB/s]", s.now)
 		wait(45 * time.Second)
-		bar(finished(at(0, 100*mb)))
+		show(finished(at(0, 100*mb)))
 		require.Len(t, s.lines, 1)
 		assert.Equal(t, "download  big.iso 100% |████████████████████████████████████████| 100 MB [1:15, 1.2 MB/s]", s.lines[0])
 	})
@@ -76,45 +83,45 @@ func TestABarShowsNameBarBytesTimesAndSpeed(t *testing.T) {
 
 func TestABarTellsOfResumesRetriesAndFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, bar := newScreen(t, 120)
+		s, show := newScreen(t, 120)
 		p := at(45*mb, 100*mb)
-		p.ResumedFrom, p.Attempt = 45*mb, 3
-		bar(p)
+		p.Resumed, p.Attempt = 45*mb, 3
+		show(p)
 		assert.True(t, strings.HasSuffix(s.now, "resumed at 45.0 MB, retry 2"), s.now)
-		p.Err = errors.New("gone")
-		bar(p)
+		p.GivenUp = true
+		show(p)
 		require.Len(t, s.lines, 1)
 		assert.True(t, strings.HasSuffix(s.lines[0], "retry 2, failed"), s.lines[0])
 
-		bar(at(0, mb)) // the next transfer has a line of its own
+		show(at(0, mb)) // the next transfer has a line of its own
 		assert.NotContains(t, s.now, "failed")
 		s.cols = 20
 		p = at(0, mb)
-		p.Err = errors.New("gone")
-		bar(p)
+		p.GivenUp = true
+		show(p)
 		assert.Contains(t, s.lines[1], "failed", "however narrow")
 	})
 }
 
 func TestABarGoesBackInARetryFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, bar := newScreen(t, 80)
-		bar(at(100*mb, 100*mb)) // all there, and then found to be wrong
+		s, show := newScreen(t, 80)
+		show(at(100*mb, 100*mb)) // all there, and then found to be wrong
 		wait(time.Second)
-		bar(at(10*mb, 100*mb))
+		show(at(10*mb, 100*mb))
 		assert.Contains(t, s.now, " 10% ")
 	})
 }
 
 func TestABarSpinsWhereTheSizeIsUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, bar := newScreen(t, 80)
+		s, show := newScreen(t, 80)
 		p := at(0, -1)
 		p.ETA = -1
 		marks := map[string]bool{}
 		for range 8 {
 			p.Bytes += mb
-			bar(p)
+			show(p)
 			marks[strings.Fields(s.now)[2]] = true
 			wait(100 * time.Millisecond)
 		}
@@ -131,15 +138,15 @@ func TestABarFitsEveryTerminal(t *testing.T) {
 		} {
 			for cols := 1; cols <= 160; cols++ {
 				for _, size := range []int64{-1, 0, 999_949_999, math.MaxInt64} {
-					s, bar := newScreen(t, max(cols, 2))
+					s, show := newScreen(t, max(cols, 2))
 					p := at(max(size/3, 0), size)
-					p.Job.Remote, p.ResumedFrom, p.Attempt, p.BytesPerSec = "/d/"+name, 1, 2, 1e18
-					bar(p) // the screen checks
+					p.Name, p.Resumed, p.Attempt, p.Speed = name, 1, 2, 1e18
+					show(p) // the screen checks
 					wait(time.Second)
 					s.cols = max(2, cols/2) // the window shrinks
 					s.now = ""
-					bar(p)
-					bar(finished(p))
+					show(p)
+					show(finished(p))
 					require.Len(t, s.lines, 1)
 				}
 			}
@@ -148,25 +155,25 @@ func TestABarFitsEveryTerminal(t *testing.T) {
 }
 
 func TestABarShortensNamesInTheMiddle(t *testing.T) {
-	s, bar := newScreen(t, 20)
+	s, show := newScreen(t, 20)
 	p := at(45*mb, 100*mb)
-	p.Job.Remote = "/d/backup-of-everything.tar.gz"
-	bar(p)
+	p.Name = "backup-of-everything.tar.gz"
+	show(p)
 	assert.Equal(t, "ba…gz  45% 1.2 MB/s", s.now)
-	s, bar = newScreen(t, 40)
-	p.Job.Remote = "/d/这是一个非常长的文件名.tar.gz"
-	bar(p)
+	s, show = newScreen(t, 40)
+	p.Name = "这是一个非常长的文件名.tar.gz"
+	show(p)
 	assert.Regexp(t, `^这.*….*\.gz +45% `, s.now)
 }
 
 func TestABarRedrawsTenTimesASecondAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, bar := newScreen(t, 80)
+		s, show := newScreen(t, 80)
 		for i := range 1000 { // 1 s
 			for n := range 4 {
 				p := at(int64(i), 1000)
 				p.Index, p.Total = n+1, 4
-				bar(p)
+				show(p)
 			}
 			wait(time.Millisecond)
 		}
@@ -176,59 +183,59 @@ func TestABarRedrawsTenTimesASecondAtMost(t *testing.T) {
 
 func TestABatchIsOneBarOfFilesAndBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, bar := newScreen(t, 100)
-		file := func(index int, bytes int64) ftpclient.Progress {
+		s, show := newScreen(t, 100)
+		file := func(index int, bytes int64) bar.Update {
 			p := at(bytes, 10*mb)
-			p.Index, p.Total, p.Job.Direction = index, 4, ftpclient.Up
-			p.Job.Remote = fmt.Sprint(index)
+			p.Index, p.Total, p.Verb = index, 4, "upload"
+			p.Name = fmt.Sprint(index)
 			return p
 		}
-		bar(file(1, 0))
-		bar(file(2, 0))
+		show(file(1, 0))
+		show(file(2, 0))
 		wait(time.Second)
-		bar(finished(file(1, 0)))
+		show(finished(file(1, 0)))
 		wait(time.Second)
-		bar(file(2, 5*mb))
+		show(file(2, 5*mb))
 		assert.True(t, strings.HasPrefix(s.now, "upload  1/4 files  37% |"), s.now)
 		assert.True(t, strings.HasSuffix(s.now, "| 15.0 MB [0:02<0:03, 7.1 MB/s]"), s.now)
 		p := file(3, mb)
-		p.Err = errors.New("gone")
-		bar(p)
-		bar(finished(file(2, 0)))
+		p.GivenUp = true
+		show(p)
+		show(finished(file(2, 0)))
 		assert.Empty(t, s.lines)
 		p = file(4, 0)
 		p.Failed = 1
-		bar(finished(p))
+		show(finished(p))
 		require.Len(t, s.lines, 1)
 		assert.True(t, strings.HasPrefix(s.lines[0], "upload  4/4 files 100% |"), s.lines[0])
 		assert.True(t, strings.HasSuffix(s.lines[0], "| 31.0 MB [0:02, 15.5 MB/s] 1 failed"), s.lines[0])
 
-		bar(ftpclient.Progress{Total: 4, Failed: 1, Done: true})
+		show(bar.Update{Total: 4, Failed: 1, Done: true})
 		assert.Len(t, s.lines, 1, "the batch as a whole adds no second line")
 	})
 }
 
 func TestABatchThatIsGivenUpEndsItsLineToo(t *testing.T) {
-	s, bar := newScreen(t, 20)
+	s, show := newScreen(t, 20)
 	p := at(1, 10)
 	p.Index, p.Total = 1, 0 // not yet known
-	bar(p)
-	bar(finished(p))
+	show(p)
+	show(finished(p))
 	assert.Empty(t, s.lines, "there may be more files")
-	bar(ftpclient.Progress{Total: 9, Failed: 2, Done: true})
+	show(bar.Update{Total: 9, Failed: 2, Done: true})
 	require.Len(t, s.lines, 1)
 	assert.Equal(t, "3/9  33% 2 failed", s.lines[0])
 }
 
 func TestTransfersSideBySideShareALine(t *testing.T) {
-	s, bar := newScreen(t, 100)
+	s, show := newScreen(t, 100)
 	a, b := at(0, 10), at(0, 10)
-	b.Job.Remote = "/other"
-	bar(a)
-	bar(b)
-	bar(finished(a))
+	b.Key, b.Name = "other", "other"
+	show(a)
+	show(b)
+	show(finished(a))
 	assert.Empty(t, s.lines)
-	bar(finished(b))
+	show(finished(b))
 	require.Len(t, s.lines, 1)
 	assert.Contains(t, s.lines[0], "2/2 files 100%")
 }
@@ -236,12 +243,12 @@ func TestTransfersSideBySideShareALine(t *testing.T) {
 func TestWithoutATerminalThereAreFewWholeLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		bar := ftpclient.NewProgressBar(&out)
+		show := bar.New(&out).Update
 		for i := range int64(1000) { // 100 s
-			bar(at(i*mb/10, 100*mb))
+			show(at(i*mb/10, 100*mb))
 			wait(100 * time.Millisecond)
 		}
-		bar(finished(at(0, 100*mb)))
+		show(finished(at(0, 100*mb)))
 		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 		assert.Equal(t, "download big.iso: started, 100 MB", lines[0])
 		assert.Equal(t, "download big.iso: 10%, 10.0/100 MB, 1.2 MB/s, 0:45 left", lines[1])
@@ -255,9 +262,9 @@ func TestLinesGoOnWhereTheSizeIsUnknownOrTheSpeedLow(t *testing.T) {
 	for size, want := range map[int64]int{-1: 60, 1e15: 10} {
 		synctest.Test(t, func(t *testing.T) {
 			var out bytes.Buffer
-			bar := ftpclient.NewProgressBar(&out)
+			show := bar.New(&out).Update
 			for i := range int64(601) { // 10 min
-				bar(at(i, size))
+				show(at(i, size))
 				wait(time.Second)
 			}
 			assert.Equal(t, 1+want, strings.Count(out.String(), "\n"), "%s", out.String())
@@ -267,13 +274,13 @@ func TestLinesGoOnWhereTheSizeIsUnknownOrTheSpeedLow(t *testing.T) {
 
 func TestAFailureIsALineThatSaysSo(t *testing.T) {
 	var out bytes.Buffer
-	bar := ftpclient.NewProgressBar(&out)
+	show := bar.New(&out).Update
 	p := at(45*mb, 100*mb)
-	p.ResumedFrom = 10 * mb
-	p.Job.Remote = "/a\x1b[2J\nb"
-	bar(p)
-	p.Err = errors.New("gone")
-	bar(p)
+	p.Resumed = 10 * mb
+	p.Name = "a\x1b[2J\nb"
+	show(p)
+	p.GivenUp = true
+	show(p)
 	assert.Equal(t, `download a\x1b[2J\nb: started, 100 MB, resumed at 10.0 MB
 download a\x1b[2J\nb: failed, 45.0/100 MB in 0:00, 1.2 MB/s, resumed at 10.0 MB
 `, out.String())
@@ -283,25 +290,25 @@ func TestAFileThatIsNoTerminalGetsLines(t *testing.T) {
 	f, err := os.Create(t.TempDir() + "/log")
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, f.Close()) }()
-	bar := ftpclient.NewProgressBar(f)
-	bar(finished(at(0, 100)))
+	show := bar.New(f).Update
+	show(finished(at(0, 100)))
 	text, err := os.ReadFile(f.Name())
 	require.NoError(t, err)
 	assert.Equal(t, "download big.iso: done, 100 B in 0:00, 1.2 MB/s\n", string(text))
 }
 
 func TestABarMayBeCalledByManyAtOnce(t *testing.T) {
-	s, bar := newScreen(t, 80)
+	s, show := newScreen(t, 80)
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
 			p := at(0, 100)
 			p.Index, p.Total = n+1, 8
 			for p.Bytes < 100 {
-				bar(p)
+				show(p)
 				p.Bytes++
 			}
-			bar(finished(p))
+			show(finished(p))
 		})
 	}
 	wg.Wait()
@@ -314,6 +321,6 @@ func TestSizesHaveThreeDigits(t *testing.T) {
 		0: "0 B", 999: "999 B", 1000: "1.0 kB", 45_240_000: "45.2 MB", 99_949_999: "99.9 MB", 99_960_000: "100 MB", 999_499_999: "999 MB",
 		999_500_000: "1.0 GB", math.MaxInt64: "9.2 EB",
 	} {
-		assert.Equal(t, want, ftpclient.FormatSize(n), n)
+		assert.Equal(t, want, bar.FormatSize(n), n)
 	}
 }

@@ -1,0 +1,223 @@
+// Package bar shows how transfers go, as one line of a terminal that is drawn over and over, or as a few whole lines
+// elsewhere. It knows nothing of the transfers but what it is told.
+package bar
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// An Update says how far one transfer is.
+type Update struct {
+	Key        any    // comparable; with Index, tells transfers apart
+	Verb, Name string // what is done, and to which file
+
+	Index, Total int // number within a batch from 1, and files of the batch, 0 unknown; Index 0: the batch as a whole
+	Failed       int // files of the batch that failed until now
+
+	Bytes, Size int64 // position in the file; Size -1: unknown
+	Resumed     int64 // where this call began
+	Attempt     int
+	Speed       float64       // bytes per second
+	ETA         time.Duration // <0 unknown
+
+	Done, GivenUp bool // either: the last Update of this transfer
+}
+
+// interval is the shortest time between two drawings in the middle of a transfer.
+const interval = 100 * time.Millisecond
+
+// A Bar follows transfers and shows them as one line.
+type Bar struct {
+	w     io.Writer
+	width func() int // columns of the terminal; nil: plain lines
+
+	mu     sync.Mutex // guards what follows, and keeps lines whole
+	active map[key]Update
+	group  group
+	drawn  time.Time // last line
+	bytes  int64     // then, for plain lines
+	cells  int       // of the line on the terminal, to be wiped by the next
+	spin   int
+}
+
+// A key tells transfers apart: the number within a batch, and the files outside one.
+type key struct {
+	index int
+	file  any
+}
+
+// A group is what the transfers of one line come to. The zero group is a line not yet begun.
+type group struct {
+	start                 time.Time
+	verb                  string
+	seen                  int  // transfers begun
+	batch                 bool // part of a batch
+	total                 int  // files of the batch, 0 unknown
+	done                  int
+	failed, told          int   // as counted here, and as the batch tells
+	doneBytes, movedBytes int64 // of the files that ended
+	rate                  Rate
+}
+
+// New returns a Bar on w. Where w is a terminal (an *os.File, or anything else with a method Fd, that is one) it draws
+// lines over and over, elsewhere it prints whole ones.
+func New(w io.Writer) *Bar {
+	file, ok := w.(interface{ Fd() uintptr })
+	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("TERM") == "dumb" {
+		return NewSized(w, nil)
+	}
+	return NewSized(w, func() int {
+		width, _, err := term.GetSize(int(file.Fd()))
+		if err != nil || width <= 0 {
+			return 80
+		}
+		return width
+	})
+}
+
+// NewSized returns a Bar on a terminal as wide as width says each time, or on none where width is nil.
+func NewSized(w io.Writer, width func() int) *Bar {
+	return &Bar{w: w, width: width, active: map[key]Update{}}
+}
+
+// Update shows how one transfer goes. It is safe for concurrent use; what cannot be written is lost.
+func (b *Bar) Update(u Update) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := &b.group
+	wholeBatch := u.Index == 0 && u.Total > 0
+	begins := g.start.IsZero()
+	if begins && wholeBatch {
+		return // its last file has ended the line
+	}
+	if begins {
+		g.start, g.verb = time.Now(), u.Verb
+	}
+	g.batch = g.batch || u.Total > 1 || u.Total == 0 && u.Index > 0
+	g.total, g.told = max(g.total, u.Total), max(g.told, u.Failed)
+	if !wholeBatch {
+		b.follow(u)
+	}
+	ends := wholeBatch || len(b.active) == 0
+	if g.batch && !wholeBatch { // between two files of a batch there may be none
+		ends = ends && g.total > 0 && g.ended() >= g.total
+	}
+	b.show(u, begins, ends)
+	if ends {
+		clear(b.active)
+		b.group, b.cells = group{}, 0
+	}
+}
+
+// follow takes note of one file.
+func (b *Bar) follow(u Update) {
+	g, k := &b.group, key{u.Index, u.Key}
+	if _, known := b.active[k]; !known {
+		g.seen++
+	}
+	b.active[k] = u
+	if !u.Done && !u.GivenUp {
+		return
+	}
+	delete(b.active, k)
+	g.doneBytes += u.Bytes
+	g.movedBytes += max(0, u.Bytes-u.Resumed)
+	if u.Done {
+		g.done++
+	} else {
+		g.failed++
+	}
+}
+
+// ended is the number of files that need nothing more.
+func (g *group) ended() int { return g.done + max(g.failed, g.told) }
+
+func (b *Bar) show(u Update, begins, ends bool) {
+	v := b.view(u, ends)
+	if b.width == nil {
+		if begins || ends || b.lineDue(v) {
+			b.drawn, b.bytes = time.Now(), v.bytes
+			_, _ = fmt.Fprintln(b.w, v.plain(begins))
+		}
+		return
+	}
+	if !begins && !ends && time.Since(b.drawn) < interval {
+		return
+	}
+	b.drawn = time.Now()
+	b.spin++
+	columns := max(b.width()-1, 1) // a character in the last column makes some terminals go to the next line
+	line := v.line(columns, b.spin)
+	cells := displayWidth(line)
+	text := fmt.Sprintf("\r%s%*s", line, max(0, min(b.cells, columns)-cells), "")
+	if ends {
+		text += "\n"
+	}
+	b.cells = cells
+	_, _ = io.WriteString(b.w, text)
+}
+
+// lineDue spaces plain lines: ten seconds at least, and then a tenth of the whole or a minute.
+func (b *Bar) lineDue(v view) bool {
+	since := time.Since(b.drawn)
+	return since >= 10*time.Second &&
+		(v.size < 0 || since >= time.Minute || v.bytes-b.bytes >= v.size/10)
+}
+
+// view is what is to be seen now: the file of u alone, or all files together.
+func (b *Bar) view(u Update, ends bool) view {
+	g := &b.group
+	v := view{
+		verb: g.verb, elapsed: time.Since(g.start), ended: ends, failed: max(g.failed, g.told),
+		bytes: u.Bytes, size: u.Size, speed: u.Speed, eta: u.ETA,
+	}
+	if !g.batch && g.seen == 1 {
+		v.name, v.resumed, v.attempt = printable(u.Name), u.Resumed, u.Attempt
+		v.fraction = fractionOf(u)
+		return v
+	}
+	v.several, v.size, v.eta = true, -1, -1
+	files := float64(g.ended())
+	moved := g.movedBytes
+	v.bytes = g.doneBytes
+	for _, f := range b.active {
+		files += max(0, min(fractionOf(f), 0.999)) // whole once it is Done
+		v.bytes += f.Bytes
+		moved += max(0, f.Bytes-f.Resumed)
+	}
+	v.fraction = -1
+	total := g.total
+	if !g.batch {
+		total = g.seen
+	}
+	v.name = fmt.Sprintf("%d files", g.ended())
+	if total > 0 {
+		v.name = fmt.Sprintf("%d/%d files", g.ended(), total)
+		v.fraction = min(files/float64(total), 1)
+	}
+	v.speed = g.rate.Observe(v.elapsed, moved)
+	if ends {
+		v.speed = PerSecond(moved, v.elapsed)
+	}
+	if v.fraction > 0.01 { // earlier it would be a guess
+		v.eta = time.Duration(float64(v.elapsed) * (1 - v.fraction) / v.fraction)
+	}
+	return v
+}
+
+// fractionOf is how much of the file is there, from 0 to 1, or -1 where its size is unknown.
+func fractionOf(u Update) float64 {
+	switch {
+	case u.Done, u.Size == 0:
+		return 1
+	case u.Size < 0:
+		return -1
+	}
+	return max(0, min(float64(u.Bytes)/float64(u.Size), 1))
+}

@@ -1,0 +1,3 @@
+package bar
+
+func FormatSize(n int64) string { return formatSize(n) }

@@ -1,0 +1,112 @@
+package strictyaml
+
+import (
+	"iter"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// check looks at the values of known keys before they are decoded. The library reads "port: yes" well enough, but gives
+// durations no line, and makes texts of numbers by way of their value: the password 0123 would become 83. What an alias
+// stands for is looked at where it is written.
+func check(root ast.Node, into any) error {
+	return checkValue("", root, reflect.TypeOf(into).Elem())
+}
+
+// checkValue checks the value of key, and all below it.
+func checkValue(key string, value ast.Node, typ reflect.Type) error {
+	switch typ.Kind() {
+	case reflect.Struct:
+		return checkFields(value, typ)
+	case reflect.Map:
+		return checkMap(key, value, typ)
+	}
+	return checkScalar(key, value, typ)
+}
+
+func checkFields(node ast.Node, typ reflect.Type) error {
+	types := map[string]reflect.Type{}
+	for field := range typ.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		types[name] = field.Type
+	}
+	delete(types, "-")
+	for key, value := range mapping(node) {
+		name := key.GetToken().Value
+		fieldType := types[name]
+		switch {
+		case key.IsMergeKey():
+			fieldType = typ
+		case fieldType == nil:
+			continue // unknown: the strict decoder says so
+		}
+		if err := checkValue(name, value, fieldType); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkMap(name string, node ast.Node, typ reflect.Type) error {
+	for key, value := range mapping(node) {
+		below := typ.Elem()
+		switch {
+		case key.IsMergeKey():
+			below = typ
+		case key.Type() != ast.StringType:
+			return lineError(key, name+": each key must be a text; put it in quotes")
+		}
+		if err := checkValue(key.GetToken().Value, value, below); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkScalar(key string, value ast.Node, typ reflect.Type) error {
+	if anchor, ok := value.(*ast.AnchorNode); ok {
+		value = anchor.Value
+	}
+	text, isText := value.(*ast.StringNode)
+	switch value.Type() {
+	case ast.NullType, ast.AliasType, ast.LiteralType:
+		return nil
+	}
+	switch {
+	case typ == reflect.TypeFor[time.Duration]():
+		if isText {
+			if _, err := time.ParseDuration(text.Value); err == nil {
+				return nil
+			}
+		}
+		return lineError(value, key+": must be a duration such as 30s or 1m30s")
+	case typ.Kind() == reflect.String && !isText:
+		return lineError(value, key+": must be a text; put it in quotes")
+	case typ.Kind() == reflect.Bool && value.Type() != ast.BoolType:
+		return lineError(value, key+": must be true or false")
+	case (typ.Kind() == reflect.Int || typ.Kind() == reflect.Int64) && value.Type() != ast.IntegerType:
+		return lineError(value, key+": must be a whole number")
+	}
+	return nil
+}
+
+// mapping yields the pairs of a mapping, and nothing for any other node.
+func mapping(node ast.Node) iter.Seq2[ast.MapKeyNode, ast.Node] {
+	return func(yield func(ast.MapKeyNode, ast.Node) bool) {
+		if anchor, ok := node.(*ast.AnchorNode); ok {
+			node = anchor.Value
+		}
+		m, ok := node.(ast.MapNode)
+		if !ok {
+			return
+		}
+		for it := m.MapRange(); it.Next(); {
+			if !yield(it.Key(), it.Value()) {
+				return
+			}
+		}
+	}
+}
