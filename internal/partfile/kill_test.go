@@ -143,3 +143,15 @@ func TestAKilledHolderDoesNotKeepTheTarget(t *testing.T) {
 	assert.NoError(t, open(t, root).Close())
 	assert.Empty(t, names(t, root))
 }
+
+func TestProcessesThatComeAndGoNeverShareTheTarget(t *testing.T) {
+	root := openRoot(t)
+	var all []*process
+	for range 3 {
+		all = append(all, run(t, "contend", root.Name()))
+	}
+	for _, p := range all {
+		assert.NoError(t, p.Wait())
+	}
+	assert.Empty(t, names(t, root))
+}

@@ -3,6 +3,7 @@ package partfile_test
 import (
 	"bufio"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -25,6 +26,7 @@ const childVar = "PARTFILE_TEST_CHILD"
 var children = map[string]func(dir string, args []string) error{
 	"download": download,
 	"hold":     hold,
+	"contend":  contend,
 }
 
 func TestMain(m *testing.M) {
@@ -73,6 +75,32 @@ func hold(dir string, _ []string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// contend takes and leaves the target many times, and fails if it ever shares it.
+func contend(dir string, _ []string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	for taken := 0; taken < 1000; {
+		f, err := partfile.Open(root, "target", source)
+		if errors.Is(err, partfile.ErrInUse) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		taken++
+		alone, err := root.OpenFile("inside", os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(alone.Close(), root.Remove("inside"), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var (

@@ -315,6 +315,26 @@ func TestADigestWithoutSavedStateReadsThePartialAgain(t *testing.T) {
 	assert.Equal(t, sum(data), h.Sum(nil))
 }
 
+func TestADigestSetAfterWritingSeesWhatWasWrittenBefore(t *testing.T) {
+	root := openRoot(t)
+	data := content(1, 3000)
+	f := open(t, root)
+	require.NoError(t, f.Start(about(len(data))))
+	require.NoError(t, f.SetDigest("SHA-256", sha256.New()))
+	write(t, f, data[:1000])
+	require.NoError(t, f.Close())
+
+	f = open(t, root)
+	s, err := f.Saved()
+	require.NoError(t, err)
+	require.NoError(t, f.Continue(s))
+	write(t, f, data[1000:2000])
+	h := sha256.New()
+	require.NoError(t, f.SetDigest("SHA-256", h))
+	write(t, f, data[2000:])
+	assert.Equal(t, sum(data), h.Sum(nil))
+}
+
 func TestBytesThatWentPastTheDigestEndIt(t *testing.T) {
 	root := openRoot(t)
 	data := content(1, 1000)

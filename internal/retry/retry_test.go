@@ -163,7 +163,9 @@ func TestADeadlineEndsAWait(t *testing.T) {
 
 func TestAContextThatEndsDuringAnAttemptWinsOverItsFailure(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	n, err := retry.Do(ctx, retry.Policy{}, nil, func(context.Context, int) (bool, error) {
+	n, err := retry.Do(ctx, retry.Policy{}, func(int, time.Duration, error) {
+		assert.Fail(t, "a retry was announced")
+	}, func(context.Context, int) (bool, error) {
 		cancel()
 		return true, errLost
 	})

@@ -56,6 +56,8 @@ func TestWhatMayBeRepeated(t *testing.T) {
 		{"certificate expired", x509.CertificateInvalidError{Reason: x509.Expired}, no},
 		{"no TLS at all", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, no},
 		{"TLS alert of the server", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, no},
+		{"TLS alert, then the connection lost", errors.Join(&net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, io.EOF), no},
+		{"certificate, then the connection lost", errors.Join(&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, io.EOF), no},
 		{"421 at login", answer("USER", 421, "Service not available"), yes},
 		{"530 too many", answer("PASS", 530, "Too many connections from your address"), yes},
 		{"530 otherwise", answer("PASS", 530, "Login incorrect"), no},
