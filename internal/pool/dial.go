@@ -27,7 +27,8 @@ func (p *Pool[C]) dial(ctx context.Context, res *puddle.Resource[*slot[C]], sinc
 		case done <- err:
 		case <-ctx.Done():
 			if err == nil {
-				p.shelve(res, res.Release)
+				res.Release()
+				p.units.Release(1)
 			}
 		}
 	})

@@ -43,11 +43,11 @@ func TestAWrongPasswordIsTriedOnceHoweverManyWait(t *testing.T) {
 		for _, err := range errs {
 			require.ErrorIs(t, err, errLogin)
 		}
-		assert.Equal(t, 1, p.attempts)
+		assert.Equal(t, 1, p.count(&p.attempts))
 
 		_, err := pl.Acquire(t.Context())
 		require.ErrorIs(t, err, errLogin)
-		assert.Equal(t, 2, p.attempts, "an Acquire that starts later dials anew")
+		assert.Equal(t, 2, p.count(&p.attempts), "an Acquire that starts later dials anew")
 		p.do(func() { p.fault = nil })
 		acquire(t, pl).Release()
 	})
@@ -60,7 +60,31 @@ func TestAPasswordThatStopsWorkingIsTriedByTheDialsUnderWayOnly(t *testing.T) {
 		p.do(func() { p.fault, p.latency, p.attempts = errLogin, time.Second, 0 })
 		_, errs := atOnce(t, pl, 32)
 		require.Len(t, errs, 32)
-		assert.Equal(t, 3, p.attempts)
+		assert.Equal(t, 3, p.count(&p.attempts))
+	})
+}
+
+func TestARefusedLoginIsForgottenWhenALaterOneSucceeds(t *testing.T) {
+	p := &peer{closing: time.Minute}
+	run(t, p, pool.Options[*conn]{Max: 3}, func(t *testing.T, pl *pool.Pool[*conn]) {
+		dead := fill(t, pl, 1)[0]
+		dead.set(&dead.dead)
+		got := make(chan *pool.Lease[*conn])
+		go func() { // waits for the dead one to be closed while others dial
+			l, err := pl.Acquire(t.Context())
+			assert.NoError(t, err)
+			got <- l
+		}()
+		synctest.Wait()
+		p.do(func() { p.fault = errLogin })
+		_, err := pl.Acquire(t.Context())
+		require.ErrorIs(t, err, errLogin)
+		p.do(func() { p.fault = nil })
+		other := acquire(t, pl)
+		l := <-got
+		assert.False(t, l.Reused())
+		l.Release()
+		other.Release()
 	})
 }
 
@@ -69,15 +93,15 @@ func TestDialsRunOneAtATimeUntilOneHasSucceeded(t *testing.T) {
 	run(t, p, pool.Options[*conn]{Max: 4}, func(t *testing.T, pl *pool.Pool[*conn]) {
 		_, errs := atOnce(t, pl, 4)
 		require.Len(t, errs, 4)
-		assert.Equal(t, 4, p.attempts, "an error that may pass is nobody else's")
-		assert.Equal(t, 1, p.mostDials)
+		assert.Equal(t, 4, p.count(&p.attempts), "an error that may pass is nobody else's")
+		assert.Equal(t, 1, p.count(&p.mostDials))
 
 		p.do(func() { p.fault = nil })
 		start := time.Now()
 		leases, _ := atOnce(t, pl, 4)
 		require.Len(t, leases, 4)
 		assert.Equal(t, 2*time.Second, time.Since(start), "the first alone, the others together")
-		assert.Equal(t, 3, p.mostDials)
+		assert.Equal(t, 3, p.count(&p.mostDials))
 		for _, l := range leases {
 			l.Release()
 		}
@@ -98,15 +122,16 @@ func TestAWaiterAtTheGateLeavesWhenItIsCancelled(t *testing.T) {
 		defer cancel()
 		_, err := pl.Acquire(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, 1, p.attempts)
+		assert.Equal(t, 1, p.count(&p.attempts))
 		(<-got).Release()
 		assert.Len(t, fill(t, pl, 2), 2, "no unit was lost")
+		assert.Equal(t, 2, p.count(&p.attempts), "the cancelled one did not dial after all")
 	})
 }
 
 func TestARefusedDialQueuesForAConnectionOfOthersAndTheLimitRisesAgain(t *testing.T) {
 	p := &peer{capacity: 2}
-	run(t, p, pool.Options[*conn]{Max: 4, RaiseAfter: time.Minute}, func(t *testing.T, pl *pool.Pool[*conn]) {
+	run(t, p, pool.Options[*conn]{Max: 4, RaiseAfter: time.Minute, KeepAlive: 7 * time.Second}, func(t *testing.T, pl *pool.Pool[*conn]) {
 		a, b := acquire(t, pl), acquire(t, pl)
 		got := make(chan *pool.Lease[*conn], 2)
 		for range 2 {
@@ -125,13 +150,15 @@ func TestARefusedDialQueuesForAConnectionOfOthersAndTheLimitRisesAgain(t *testin
 		c.Release()
 		b.Release()
 		(<-got).Release()
-		assert.Equal(t, 4, p.attempts)
+		assert.Equal(t, 4, p.count(&p.attempts))
 
 		elapse(time.Minute - time.Nanosecond)
 		assert.Equal(t, 2, pl.Stats().Max)
 		elapse(time.Nanosecond)
 		assert.Equal(t, 3, pl.Stats().Max)
-		elapse(time.Minute)
+		elapse(time.Minute - time.Nanosecond)
+		assert.Equal(t, 3, pl.Stats().Max, "one step a time")
+		elapse(time.Nanosecond)
 		assert.Equal(t, 4, pl.Stats().Max)
 		elapse(time.Hour)
 		assert.Equal(t, 4, pl.Stats().Max)
@@ -156,12 +183,12 @@ func TestARaisedLimitIsLoweredByTheNextRefusalWhichStartsTheClockAnew(t *testing
 			waiting <- l
 		}()
 		synctest.Wait()
-		assert.Equal(t, 2, p.attempts)
+		assert.Equal(t, 2, p.count(&p.attempts))
 		elapse(time.Minute) // raised: the waiter dials, is refused, and queues again
-		assert.Equal(t, 3, p.attempts)
+		assert.Equal(t, 3, p.count(&p.attempts))
 		assert.Equal(t, 1, pl.Stats().Max)
 		elapse(time.Minute - time.Nanosecond)
-		assert.Equal(t, 3, p.attempts)
+		assert.Equal(t, 3, p.count(&p.attempts))
 		p.do(func() { p.capacity = 2 })
 		elapse(time.Nanosecond)
 		(<-waiting).Release()
@@ -207,12 +234,12 @@ func TestACancelledAcquireEndsItsDialAtOnce(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(start))
 		synctest.Wait()
-		assert.Zero(t, p.open)
+		assert.Zero(t, p.count(&p.open))
 		assert.Zero(t, pl.Stats().Open)
 
 		_, err = pl.Acquire(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, 1, p.attempts, "a context that has ended dials nothing")
+		assert.Equal(t, 1, p.count(&p.attempts), "a context that has ended dials nothing")
 		p.do(func() { p.latency = 0 })
 		acquire(t, pl).Release()
 	})
@@ -231,7 +258,7 @@ func TestADialThatOutlivesItsCallerIsKeptForOthers(t *testing.T) {
 		l := acquire(t, pl)
 		assert.True(t, l.Reused())
 		assert.Equal(t, time.Minute, time.Since(start))
-		assert.Equal(t, 1, p.attempts, "it held the only place meanwhile")
+		assert.Equal(t, 1, p.count(&p.attempts), "it held the only place meanwhile")
 		l.Release()
 	})
 }
@@ -267,7 +294,7 @@ func TestACallerCancelledWhileADeadConnectionClosesLosesNothing(t *testing.T) {
 		assert.Equal(t, time.Second, time.Since(start))
 		acquire(t, pl).Release()
 		assert.Equal(t, time.Minute, time.Since(start))
-		assert.Equal(t, 1, p.most)
+		assert.Equal(t, 1, p.count(&p.most))
 	})
 }
 

@@ -84,6 +84,9 @@ func wait(ctx context.Context, d time.Duration, deaf bool) error {
 	if deaf {
 		ctx = context.WithoutCancel(ctx)
 	}
+	if d == 0 {
+		return ctx.Err()
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -92,6 +95,12 @@ func wait(ctx context.Context, d time.Duration, deaf bool) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// count reads one of the peer's counters.
+func (p *peer) count(counter *int) (n int) {
+	p.do(func() { n = *counter })
+	return n
 }
 
 // conn is one connection of a peer; the peer's lock guards it.

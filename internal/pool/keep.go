@@ -118,8 +118,9 @@ func (p *Pool[C]) refresh(ctx context.Context, res *puddle.Resource[*slot[C]]) {
 		p.discard(res, cause)
 		return
 	}
-	p.shelve(res, res.ReleaseUnused) // or else no connection would ever be idle for long
-	p.wake()
+	res.ReleaseUnused() // or else no connection would ever be idle for long
+	p.units.Release(1)
+	p.wake() // the next sweep puts it back into its place, too
 }
 
 // ping makes one counted, bounded round trip.
@@ -139,23 +140,11 @@ func (p *Pool[C]) ping(ctx context.Context, s *slot[C]) error {
 	return look(s.conn)
 }
 
-// shelve puts a connection back and its unit into circulation. The stack is put in order again, least recently
-// used at the bottom: a surplus connection that came out on top after each ping would be used and never expire.
-func (p *Pool[C]) shelve(res *puddle.Resource[*slot[C]], release func()) {
-	p.shelf.Lock()
-	release()
-	for _, res := range p.takeIdle() {
-		res.ReleaseUnused()
-	}
-	p.shelf.Unlock()
-	p.units.Release(1)
-}
-
-// takeIdle takes every idle connection, least recently used first. The caller holds p.shelf and puts them back.
+// takeIdle takes every idle connection, least recently used first. The caller holds p.shelf and puts them back in this
+// order: a surplus connection that stayed on top after each of its pings would be used in turn and never expire.
 func (p *Pool[C]) takeIdle() []*puddle.Resource[*slot[C]] {
 	idle := p.conns.AcquireAllIdle()
-	slices.Reverse(idle) // it hands over the top first, and equals shall stay as they were
-	slices.SortStableFunc(idle, func(a, b *puddle.Resource[*slot[C]]) int {
+	slices.SortFunc(idle, func(a, b *puddle.Resource[*slot[C]]) int {
 		return cmp.Compare(a.LastUsedNanotime(), b.LastUsedNanotime())
 	})
 	return idle

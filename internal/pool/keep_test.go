@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,7 +87,7 @@ func TestAConnectionBeingPingedStillCountsAgainstTheLimit(t *testing.T) {
 		l := acquire(t, pl)
 		assert.Equal(t, 3*time.Second, time.Since(start).Round(time.Millisecond))
 		assert.True(t, l.Reused())
-		assert.Equal(t, 1, p.most)
+		assert.Equal(t, 1, p.count(&p.most))
 		l.Release()
 	})
 }
@@ -190,6 +191,40 @@ func TestCheckPingsEveryIdleConnectionAtOnceAndDropsTheDead(t *testing.T) {
 	})
 }
 
+func TestLookingThroughIdleConnectionsMakesNobodyDial(t *testing.T) {
+	const open = 20
+	p := &peer{capacity: open}
+	run(t, p, pool.Options[*conn]{Max: 2 * open}, func(t *testing.T, pl *pool.Pool[*conn]) {
+		var leases []*pool.Lease[*conn]
+		for range open {
+			leases = append(leases, acquire(t, pl))
+		}
+		var wg sync.WaitGroup
+		for range open { // refused: the limit falls to what is open
+			wg.Go(func() { useOnceMore(t, pl) })
+		}
+		synctest.Wait()
+		for _, l := range leases {
+			l.Release()
+		}
+		wg.Wait()
+		require.Equal(t, open, pl.Stats().Max)
+
+		for range 4 {
+			wg.Go(func() {
+				for range 2000 {
+					useOnceMore(t, pl)
+				}
+			})
+		}
+		for range 500 {
+			pl.Check(t.Context())
+		}
+		wg.Wait()
+		assert.Equal(t, 2*open, p.count(&p.attempts))
+	})
+}
+
 func TestCheckEndsWithItsContext(t *testing.T) {
 	p := &peer{round: time.Hour}
 	run(t, p, pool.Options[*conn]{Max: 1}, func(t *testing.T, pl *pool.Pool[*conn]) {
@@ -215,4 +250,12 @@ func TestCloseEndsPingsUnderWay(t *testing.T) {
 		pl.Close()
 		assert.Zero(t, time.Since(start))
 	})
+}
+
+// useOnceMore acquires and releases in a goroutine of its own, where require may not be used.
+func useOnceMore(t *testing.T, pl *pool.Pool[*conn]) {
+	l, err := pl.Acquire(t.Context())
+	if assert.NoError(t, err) {
+		l.Release()
+	}
 }

@@ -133,9 +133,6 @@ func New[C Conn](o Options[C]) *Pool[C] {
 // come first served, while as many connections as the limit allows are in use. It returns ctx.Err() when ctx ends,
 // ErrClosed when the pool is closed, and otherwise the error of the dial.
 func (p *Pool[C]) Acquire(ctx context.Context) (*Lease[C], error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	if !p.begin() {
 		return nil, ErrClosed
 	}

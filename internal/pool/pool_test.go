@@ -20,7 +20,7 @@ func TestNewDialsNothingBeforeTheFirstAcquire(t *testing.T) {
 	run(t, p, pool.Options[*conn]{Max: 3, KeepAlive: time.Second}, func(t *testing.T, pl *pool.Pool[*conn]) {
 		elapse(time.Hour)
 		assert.Equal(t, pool.Stats{Max: 3}, pl.Stats())
-		assert.Zero(t, p.attempts)
+		assert.Zero(t, p.count(&p.attempts))
 	})
 }
 
@@ -84,7 +84,7 @@ func TestAcquireReplacesADeadConnectionWithoutLosingItsPlaceInTheQueue(t *testin
 		}
 		assert.Equal(t, "first", <-served)
 		assert.Equal(t, "second", <-served)
-		assert.Equal(t, 1, p.most, "the peer saw the old one go before the new one came")
+		assert.Equal(t, 1, p.count(&p.most), "the peer saw the old one go before the new one came")
 	})
 }
 
@@ -147,6 +147,17 @@ func TestRetireClosesAGoodConnectionThatIsNotCountedAsLost(t *testing.T) {
 	})
 }
 
+func TestRetireOfAnUnusableConnectionCountsAsALoss(t *testing.T) {
+	p := &peer{}
+	run(t, p, pool.Options[*conn]{Max: 1}, func(t *testing.T, pl *pool.Pool[*conn]) {
+		l := acquire(t, pl)
+		l.Conn().set(&l.Conn().broken)
+		l.Retire()
+		acquire(t, pl).Release()
+		assert.Equal(t, int64(1), pl.Stats().Reconnects)
+	})
+}
+
 func TestReconnectsNeverExceedTheLosses(t *testing.T) {
 	p := &peer{}
 	run(t, p, pool.Options[*conn]{Max: 5}, func(t *testing.T, pl *pool.Pool[*conn]) {
@@ -175,7 +186,7 @@ func TestADialWaitsUntilThePeerHasSeenTheOldConnectionGo(t *testing.T) {
 			assert.Zero(t, time.Since(start), "%s: the caller does not wait for the closing", name)
 			acquire(t, pl).Release()
 			assert.Equal(t, 3*time.Second, time.Since(start), name)
-			assert.Equal(t, 1, p.most, name)
+			assert.Equal(t, 1, p.count(&p.most), name)
 		}
 	})
 }
@@ -226,7 +237,7 @@ func TestCloseReturnsOnlyWhenConnectionsAreClosed(t *testing.T) {
 		start := time.Now()
 		pl.Close()
 		assert.Equal(t, 2*time.Second, time.Since(start), "all are closed at the same time")
-		assert.Zero(t, p.open)
+		assert.Zero(t, p.count(&p.open))
 	})
 }
 
