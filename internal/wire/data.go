@@ -212,8 +212,11 @@ func (d *Data) ReadFrom(r io.Reader) (int64, error) {
 	}
 	src, _ := r.(*Source)
 	if src != nil && d.tls == nil {
-		if file, ok := src.R.(*os.File); ok && d.allowed(maxChunk) == maxChunk {
-			return d.sendFile(src, file)
+		part, _ := src.R.(*io.LimitedReader)
+		if part != nil && d.allowed(maxChunk) == maxChunk {
+			if file, ok := part.R.(*os.File); ok {
+				return d.sendFile(src, part, file)
+			}
 		}
 	}
 	buf := GetBuffer()
@@ -235,39 +238,39 @@ func (d *Data) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-func (d *Data) sendFile(src *Source, file *os.File) (int64, error) {
+func (d *Data) sendFile(src *Source, part *io.LimitedReader, file *os.File) (int64, error) {
 	var total int64
 	chunk := int64(minChunk)
-	for {
+	for part.N > 0 {
 		start := time.Now()
 		d.arm(d.opts.StallTimeout)
-		n, err := io.Copy(d.conn, &io.LimitedReader{R: file, N: chunk})
+		want := min(chunk, part.N)
+		n, err := io.Copy(d.conn, &io.LimitedReader{R: file, N: want})
 		total += n
+		part.N -= n
 		if werr := d.account(int(n)); err == nil {
 			err = werr
 		}
-		if timedOut(err) && n > 0 {
+		took := time.Since(start)
+		switch {
+		case timedOut(err) && n > 0: // slow, but not stalled
 			chunk = minChunk
-			continue
-		}
-		if err != nil {
+		case err != nil:
 			if rerr := readable(file); rerr != nil {
 				src.Err = rerr
 				d.abort()
 				return total, rerr
 			}
 			return total, d.failed(err)
-		}
-		if n < chunk {
+		case n < want: // the file ends early
 			return total, nil
-		}
-		switch took := time.Since(start); {
 		case took < 50*time.Millisecond && chunk < maxChunk:
 			chunk *= 2
 		case took > 200*time.Millisecond && chunk > minChunk:
 			chunk /= 2
 		}
 	}
+	return total, nil
 }
 
 // readable tells an error of the file from one of the line, which sendfile does not.

@@ -1,0 +1,342 @@
+// Package ftpclient moves files to and from FTP servers so that every byte is right or the error is clear.
+//
+// A [Client] holds named servers and lends pooled connections to them. Downloads and uploads resume after drops, appear
+// under their name only when they are whole and proved, and end with their context; no call waits for ever.
+//
+//	client, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{
+//		"backup": {Host: "ftp.example.com", Username: "joe", PasswordEnv: "BACKUP_PASSWORD", TLS: ftpclient.TLSExplicit},
+//	}})
+//	if err != nil {
+//		return err
+//	}
+//	defer client.Close()
+//	result, err := client.Download(ctx, "backup", "dumps/monday.tar.gz", "monday.tar.gz", nil)
+//
+// Remote paths are separated by slashes, and relative ones begin at the login directory. Options may be nil.
+package ftpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/corexalgo/ftpclient/internal/pool"
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/session"
+)
+
+// A Client works with named servers. It is safe for concurrent use. Connections are opened when they are first needed,
+// kept for reuse, and closed by Close.
+type Client struct {
+	servers map[string]*server
+	retry   RetryPolicy
+	log     *slog.Logger
+
+	ctx    context.Context //nolint:containedctx // ends with Close, and every call's work with it
+	cancel context.CancelFunc
+
+	mu      sync.Mutex // guards closing, and running against being waited for while it grows
+	closing bool
+	running sync.WaitGroup
+}
+
+// A server is one entry of Config.Servers with its connections.
+type server struct {
+	name string
+	cfg  ServerConfig
+	id   string // host:port
+	pool *pool.Pool[*session.Session]
+}
+
+// New makes a Client. It checks all of cfg, reports every fault at once, and does no network I/O.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{servers: make(map[string]*server, len(cfg.Servers)), retry: cfg.Retry, log: cfg.Logger}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	var faults []error
+	for name, sc := range cfg.Servers {
+		srv, err := c.newServer(name, sc.withDefaults())
+		if err != nil {
+			faults = append(faults, fmt.Errorf("servers.%s: %w", name, err))
+			continue
+		}
+		c.servers[name] = srv
+	}
+	if len(faults) > 0 {
+		c.cancel()
+		return nil, errors.Join(faults...)
+	}
+	return c, nil
+}
+
+// Format keeps a printed Client from showing what is inside it, passwords among it.
+func (c *Client) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "ftpclient.Client%v", c.Servers())
+}
+
+func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
+	log := c.log.With(slog.String("server", name))
+	sc, err := cfg.session(log)
+	if err != nil {
+		return nil, err
+	}
+	srv := &server{name: name, cfg: cfg, id: fmt.Sprintf("%s:%d", cfg.Host, cfg.Port)}
+	srv.pool = pool.New(pool.Options[*session.Session]{
+		Max:         cfg.MaxConns,
+		Dial:        func(ctx context.Context) (*session.Session, error) { return session.Dial(ctx, sc) },
+		Refused:     func(err error) bool { return errors.Is(err, reply.ErrTooMany) },
+		Fatal:       func(err error) bool { return errors.Is(err, ErrAuth) },
+		KeepAlive:   cfg.KeepAlive,
+		PingTimeout: min(cfg.ReplyTimeout, 10*time.Second),
+		IdleTimeout: cfg.IdleTimeout,
+		OnEvent:     logEvents(log),
+	})
+	return srv, nil
+}
+
+func logEvents(log *slog.Logger) func(pool.Event) {
+	return func(e pool.Event) {
+		level := slog.LevelDebug
+		switch e.Kind {
+		case pool.Replaced, pool.LimitLowered, pool.LimitRaised:
+			level = slog.LevelInfo
+		}
+		attrs := []slog.Attr{slog.Int("limit", e.Limit)}
+		if e.Err != nil {
+			attrs = append(attrs, slog.String("cause", e.Err.Error()))
+		}
+		log.LogAttrs(context.Background(), level, "ftp connection "+e.Kind.String(), attrs...)
+	}
+}
+
+// newLimiter is nil for an unlimited rate.
+func newLimiter(bytesPerSecond int64) *rate.Limiter {
+	if bytesPerSecond <= 0 {
+		return nil
+	}
+	// A tenth of a second at once: smooth for the eye and the line, and few enough calls.
+	burst := min(max(bytesPerSecond/10, 1), 1<<20)
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), int(burst))
+}
+
+// Close cancels running work, closes every connection and waits for both, at most a second: only a caller's own reader,
+// writer or callback that does not return can outlast it. Later calls do nothing; the error is always nil.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
+	c.cancel()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		var all sync.WaitGroup
+		for _, srv := range c.servers {
+			all.Go(srv.pool.Close)
+		}
+		all.Wait()
+		c.running.Wait()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(time.Second):
+		c.log.Warn("ftp client closed while a caller's reader, writer or callback still runs")
+	}
+	return nil
+}
+
+// Shutdown refuses new work, waits for running work to finish until ctx ends, and then does what Close does. Its error is
+// ctx's if work had to be cut off.
+func (c *Client) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		c.running.Wait()
+		close(idle)
+	}()
+	var err error
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	_ = c.Close()
+	return err
+}
+
+// Servers are the names of the servers, sorted.
+func (c *Client) Servers() []string {
+	names := make([]string, 0, len(c.servers))
+	for name := range c.servers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Ping borrows a connection, opening one if there is none, and sends NOOP over it.
+func (c *Client) Ping(ctx context.Context, server string) error {
+	return c.repeat(ctx, "ping", server, "", func(ctx context.Context, s *session.Session) error { return s.Ping(ctx) })
+}
+
+// IsConnected reports whether the server answers now: it is Ping without a retry.
+func (c *Client) IsConnected(ctx context.Context, server string) bool {
+	op, err := c.begin(ctx, "ping", server, "")
+	if err != nil {
+		return false
+	}
+	defer op.end()
+	return op.use(func(s *session.Session) error { return s.Ping(op.ctx) }) == nil
+}
+
+// Features are the extensions that a server says it has (FEAT, RFC 2389): verbs in upper case with their parameters.
+// It is empty for a server without FEAT.
+type Features map[string]string
+
+// Has reports whether the server lists verb, in upper case.
+func (f Features) Has(verb string) bool {
+	_, ok := f[verb]
+	return ok
+}
+
+// Features returns what the server says it can do. It needs a connection, and no round trip where one is there.
+func (c *Client) Features(ctx context.Context, server string) (Features, error) {
+	var features Features
+	err := c.repeat(ctx, "features", server, "", func(_ context.Context, s *session.Session) error {
+		features = Features(s.Features())
+		return nil
+	})
+	return features, err
+}
+
+// PoolStats counts a server's connections.
+type PoolStats struct {
+	Max   int // the limit in force now: it falls below MaxConns when the server refuses more, and rises again later
+	Open  int
+	Idle  int
+	InUse int
+
+	Dials      int64 // connections opened and logged in so far
+	Reconnects int64 // dials that replaced a connection that was lost
+	Noops      int64 // NOOPs sent to keep idle connections alive
+}
+
+// Stats returns the counts of a server's connections. It does no I/O.
+func (c *Client) Stats(server string) (PoolStats, error) {
+	srv, ok := c.servers[server]
+	if !ok {
+		return PoolStats{}, wrap("stats", server, "", ErrUnknownServer)
+	}
+	s := srv.pool.Stats()
+	return PoolStats{
+		Max: s.Max, Open: s.Open, Idle: s.Idle, InUse: s.InUse,
+		Dials: s.Dials, Reconnects: s.Reconnects, Noops: s.Noops,
+	}, nil
+}
+
+// An operation is one call of a method while it runs: its context ends with the caller's and with the Client.
+type operation struct {
+	c      *Client
+	srv    *server
+	name   string
+	path   string
+	caller context.Context //nolint:containedctx // lives as long as the call
+	ctx    context.Context //nolint:containedctx // caller, ended by Close too
+	cancel context.CancelFunc
+	stop   func() bool
+	log    *slog.Logger
+}
+
+func (c *Client) begin(ctx context.Context, name, serverName, path string) (*operation, error) {
+	srv, ok := c.servers[serverName]
+	if !ok {
+		return nil, wrap(name, serverName, path, ErrUnknownServer)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return nil, wrap(name, serverName, path, fs.ErrClosed)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, wrap(name, serverName, path, err)
+	}
+	c.running.Add(1)
+	op := &operation{c: c, srv: srv, name: name, path: path, caller: ctx}
+	op.ctx, op.cancel = context.WithCancel(ctx)
+	op.stop = context.AfterFunc(c.ctx, op.cancel)
+	op.log = c.log.With(slog.String("op", name), slog.String("server", serverName), slog.String("path", path))
+	return op, nil
+}
+
+func (o *operation) end() {
+	o.stop()
+	o.cancel()
+	o.c.running.Done()
+}
+
+// wrap makes err the call's error.
+func (o *operation) wrap(err error) error {
+	if err != nil && o.caller.Err() == nil && o.c.ctx.Err() != nil && (isContext(err) || errors.Is(err, pool.ErrClosed)) {
+		err = fs.ErrClosed
+	}
+	return wrap(o.name, o.srv.name, o.path, err)
+}
+
+// use lends f a connection for one try. A reused connection that turns out to be dead is replaced once, free of charge:
+// f must be safe to run again.
+func (o *operation) use(f func(*session.Session) error) error {
+	for free := true; ; free = false {
+		lease, err := o.srv.pool.Acquire(o.ctx)
+		if err != nil {
+			return err
+		}
+		err = f(lease.Conn())
+		again := free && lease.Reused() && err != nil && !lease.Conn().Usable() && o.ctx.Err() == nil && lost(err)
+		lease.Release()
+		if !again {
+			return err
+		}
+	}
+}
+
+// lost tells an error of a connection that went away, as idle ones do, from one that was waited for in vain.
+func lost(err error) bool { return retry.Retryable(err) && !timedOut(err) }
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// try runs attempt until it succeeds or the policy ends it.
+func (o *operation) try(policy RetryPolicy, attempt retry.Attempt) (int, error) {
+	return retry.Do(o.ctx, retry.Policy(policy.withDefaults()), func(n int, wait time.Duration, err error) {
+		o.log.Info("ftp retry", slog.Int("attempt", n), slog.Duration("wait", wait), slog.String("cause", err.Error()))
+	}, attempt)
+}
+
+// repeat is a whole call of something that may be repeated.
+func (c *Client) repeat(ctx context.Context, name, server, path string, f func(context.Context, *session.Session) error) error {
+	op, err := c.begin(ctx, name, server, path)
+	if err != nil {
+		return err
+	}
+	defer op.end()
+	_, err = op.try(c.retry, func(context.Context, int) (bool, error) {
+		return false, op.use(func(s *session.Session) error { return f(op.ctx, s) })
+	})
+	return op.wrap(err)
+}

@@ -1,0 +1,97 @@
+package ftpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/corexalgo/ftpclient/internal/partfile"
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+)
+
+// What an error of this package may wrap, besides the errors of packages io/fs, errors and context: fs.ErrNotExist (only
+// when the server's absence of the name was proved), fs.ErrExist, fs.ErrPermission, fs.ErrClosed (the Client was closed),
+// errors.ErrUnsupported (the server lacks a command), and the context's own error.
+var (
+	// ErrUnknownServer is the error of a server name that is no key of Config.Servers.
+	ErrUnknownServer = errors.New("unknown server")
+	// ErrAuth is the error of a login that the server refused. It is never repeated by itself: a second try may lock the
+	// account.
+	ErrAuth = reply.ErrAuth
+	// ErrMismatch is the error of content that is not what it should be: its digest or size differs, or the source changed
+	// again and again while it was read.
+	ErrMismatch = errors.New("content differs")
+	// ErrUnverifiable is the error of a verification that was insisted on and that the server does not offer.
+	ErrUnverifiable = errors.New("cannot be verified")
+	// ErrInUse is the error of a target that another transfer, in this process or another one, holds.
+	ErrInUse = partfile.ErrInUse
+	// ErrUnsafeName is the error of a name with control characters, or of one that a server listed and that would lead out of
+	// its directory or cannot be a local name.
+	ErrUnsafeName = safepath.ErrUnsafe
+	// ErrNameCollision is the error of two names that would land on one file.
+	ErrNameCollision = errors.New("name collision")
+	// ErrTooManyReconnects is the error of a batch that needed more new connections than BatchOptions.MaxReconnects.
+	ErrTooManyReconnects = errors.New("too many reconnects")
+)
+
+// Error is the error of every operation on a server: what was tried, where, what the server said, and the cause.
+type Error struct {
+	Op      string // "download", "stat" …
+	Server  string // key in Config.Servers
+	Path    string // the remote path; "" where there is none
+	Code    int    // the server's reply code; 0 when it did not answer
+	Message string // the server's words as they came: quote them before printing
+	Err     error  // the cause; never nil
+}
+
+// Error is one readable line without control characters.
+func (e *Error) Error() string {
+	where := e.Server
+	if e.Path != "" {
+		where += ": " + reply.Printable(e.Path)
+	}
+	return fmt.Sprintf("%s %s: %v", e.Op, where, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is an *Error whose fields that are not zero equal e's.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && (t.Op == "" || t.Op == e.Op) && (t.Server == "" || t.Server == e.Server) &&
+		(t.Path == "" || t.Path == e.Path) && (t.Code == 0 || t.Code == e.Code) && t.Message == "" && t.Err == nil
+}
+
+// Retryable reports whether the same call may succeed when it is made again later: the line or the server failed in a
+// way that may pass. It is false for refusals, local errors, a context's end and nil.
+func Retryable(err error) bool { return retry.Retryable(err) }
+
+// wrap makes err an *Error, once.
+func wrap(op, server, path string, err error) error {
+	var done *Error
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	e := &Error{Op: op, Server: server, Path: path, Err: err}
+	var refused *reply.Error
+	if errors.As(err, &refused) {
+		e.Code, e.Message = refused.Code, refused.Text
+	}
+	return e
+}
+
+// absent is the error of a name whose absence is proved; said is what the server answered, if it did.
+func absent(said error) error {
+	if said == nil {
+		return fs.ErrNotExist
+	}
+	return fmt.Errorf("%w (%w)", fs.ErrNotExist, said)
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,114 @@
+package ftpclient
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	"golang.org/x/net/proxy"
+
+	"github.com/corexalgo/ftpclient/internal/session"
+)
+
+// tcpKeepAlive is how the operating system is asked to watch over connections that are silent while a transfer runs
+// beside them: NOOP cannot be used then, as servers queue or refuse it, and routers forget silent connections.
+var tcpKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
+
+// session is what the layer below needs to know, s having its defaults.
+func (s ServerConfig) session(log *slog.Logger) (session.Config, error) {
+	charset, err := s.charset()
+	if err != nil {
+		return session.Config{}, err
+	}
+	zone, err := s.location()
+	if err != nil {
+		return session.Config{}, err
+	}
+	cfg := session.Config{
+		Host: s.Host, Port: s.Port, User: s.Username, Password: s.Password.reveal(),
+		ConnectTimeout: s.ConnectTimeout, ReplyTimeout: s.ReplyTimeout, StallTimeout: s.StallTimeout,
+		Encoding: charset, Zone: zone,
+		DisableEPSV: s.DisableEPSV, DisableMLSD: s.DisableMLSD, ListHidden: s.ListHidden,
+		TrustPASVHost: s.TrustPASVHost, Active: s.Active,
+		Limiter: newLimiter(s.BytesPerSecond), Logger: log, Quirks: &session.Quirks{},
+	}
+	switch s.TLS {
+	case TLSExplicit:
+		cfg.TLS = session.Explicit
+	case TLSImplicit:
+		cfg.TLS = session.Implicit
+	}
+	if cfg.TLS != session.Plain {
+		if cfg.TLSConfig, err = s.tls(); err != nil {
+			return session.Config{}, err
+		}
+	}
+	cfg.Dial, cfg.Direct, err = s.dialer()
+	return cfg, err
+}
+
+func (s ServerConfig) tls() (*tls.Config, error) {
+	cfg := &tls.Config{} //nolint:gosec // the session sets MinVersion
+	if s.TLSConfig != nil {
+		cfg = s.TLSConfig.Clone()
+	}
+	if s.InsecureSkipVerify {
+		cfg.InsecureSkipVerify = true
+	}
+	if s.CAFile == "" {
+		return cfg, nil
+	}
+	pem, err := os.ReadFile(s.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
+	cfg.RootCAs = x509.NewCertPool()
+	if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca_file: %s holds no certificate", s.CAFile)
+	}
+	return cfg, nil
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer opens connections as configured; direct tells that they lead to the server's own address.
+func (s ServerConfig) dialer() (dial dialFunc, direct bool, err error) {
+	dial, direct = (&net.Dialer{KeepAliveConfig: tcpKeepAlive}).DialContext, true
+	if s.DialContext != nil {
+		dial, direct = s.DialContext, false
+	}
+	if s.Proxy == "" {
+		return dial, direct, nil
+	}
+	u, err := url.Parse(s.Proxy)
+	if err != nil {
+		return nil, false, fmt.Errorf("proxy: not a URL") // the parser's error shows its password
+	}
+	var auth *proxy.Auth
+	if u.User != nil {
+		password, _ := u.User.Password()
+		auth = &proxy.Auth{User: u.User.Username(), Password: password}
+	}
+	socks, err := proxy.SOCKS5("tcp", u.Host, auth, forward(dial))
+	if err != nil {
+		return nil, false, fmt.Errorf("proxy: %w", err)
+	}
+	return socks.(proxy.ContextDialer).DialContext, false, nil //nolint:forcetypeassert // SOCKS5 documents it
+}
+
+// forward dials the proxy itself.
+type forward dialFunc
+
+func (f forward) Dial(network, addr string) (net.Conn, error) {
+	return f(context.Background(), network, addr)
+}
+
+func (f forward) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return f(ctx, network, addr)
+}

@@ -1,0 +1,340 @@
+package ftpclient
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/corexalgo/ftpclient/internal/partfile"
+	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/session"
+	"github.com/corexalgo/ftpclient/internal/sink"
+	"github.com/corexalgo/ftpclient/internal/wire"
+)
+
+// maxChanges is how often a remote file may change while it is fetched before that is an error.
+const maxChanges = 3
+
+// errOverlap is the error of a partial whose end is not what the remote file holds there.
+var errOverlap = errors.New("the bytes before the offset differ")
+
+// A download is one file on its way to a sink.
+type download struct {
+	*transfer
+	sink     sink.Sink
+	id       sink.ID // of the version that is being fetched
+	started  bool    // the sink was started or continued by this call
+	useless  bool    // what the sink holds must not be continued
+	changes  int
+	verifier verifier
+}
+
+func (t *transfer) downloadFile(local string) (err error) {
+	target, err := filepath.Abs(local)
+	if err != nil {
+		return err
+	}
+	dir, base := filepath.Split(target)
+	if info, err := os.Stat(target); err == nil && info.IsDir() {
+		return fmt.Errorf("local path %s is a directory: %w", local, fs.ErrExist)
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	if done, err := t.settleLocal(root, base); done || err != nil {
+		return err
+	}
+	part, err := partfile.Open(root, base, partfile.Source{Server: t.srv.id, User: t.srv.cfg.Username, Path: t.remote})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := part.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	d := &download{transfer: t, sink: sink.NewFile(part)}
+	if err := d.run(); err != nil || t.result.Skipped {
+		return err
+	}
+	commit := partfile.CommitOptions{NoSync: t.opts.NoSync, Exclusive: t.opts.Existing == FailExisting}
+	if t.preservesTime() {
+		commit.ModTime = d.id.ModTime
+	}
+	return part.Commit(commit)
+}
+
+// settleLocal applies the ExistingPolicy as far as the local side decides it alone.
+func (t *transfer) settleLocal(root *os.Root, base string) (done bool, err error) {
+	if t.opts.Existing != SkipExisting && t.opts.Existing != FailExisting {
+		return false, nil
+	}
+	info, err := root.Lstat(base)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case t.opts.Existing == FailExisting:
+		return false, fmt.Errorf("local target: %w", fs.ErrExist)
+	}
+	t.skip(info.Size())
+	return true, nil
+}
+
+// run fetches and proves the file.
+func (d *download) run() error {
+	d.verifier = newVerifier(d.opts)
+	for again := false; ; again = true {
+		attempts, err := d.try(*d.opts.Retry, d.attempt)
+		d.result.Attempts += attempts
+		if err != nil || d.result.Skipped {
+			return err
+		}
+		err = d.verify()
+		if err == nil || again || !errors.Is(err, ErrMismatch) {
+			return err
+		}
+		// Once more from the start: the line or a disk may have flipped a bit.
+		d.log.Warn("ftp verification failed, starting over", "cause", err.Error())
+		d.useless = true
+	}
+}
+
+// attempt is one try with one connection: look, decide, move, prove.
+func (d *download) attempt(ctx context.Context, n int) (progress bool, err error) {
+	before := d.sink.Offset()
+	err = d.use(func(s *session.Session) error {
+		look, err := s.Look(ctx, d.remote)
+		if err != nil {
+			return err
+		}
+		now := sink.ID{Size: look.Size, ModTime: look.ModTime}
+		if d.skipsSame(now) {
+			return nil
+		}
+		for {
+			offset, err := d.decide(now)
+			if err != nil {
+				return retry.Permanent(err)
+			}
+			d.start(now.Size, offset)
+			d.meter.resize(now.Size)
+			d.meter.attempt(d.result.Attempts+n, offset)
+			before = offset
+			err = d.move(ctx, s, now, offset)
+			if restarts(err) && s.Usable() && offset > 0 {
+				d.startOver(err)
+				continue
+			}
+			if err == nil {
+				err = d.prove(ctx, s, now)
+			}
+			return d.explain(ctx, s, err)
+		}
+	})
+	if err != nil && restarts(err) {
+		d.startOver(err)
+		err = retry.Transient(err)
+	}
+	return !d.useless && d.sink.Offset() > before, err
+}
+
+// restarts tells an error after which what is there must not be continued.
+func restarts(err error) bool {
+	if errors.Is(err, errOverlap) || errors.Is(err, errTooMuch) {
+		return true
+	}
+	r := refused(err)
+	return r != nil && r.Command == "REST" && r.Code/100 == 5
+}
+
+func (d *download) startOver(err error) {
+	d.useless = true
+	d.result.RestartReason = err.Error()
+}
+
+// skipsSame applies SkipSame.
+func (d *download) skipsSame(now sink.ID) bool {
+	if d.opts.Existing != SkipSame || d.started || d.job.Local == "" {
+		return false
+	}
+	info, err := os.Lstat(d.job.Local)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != now.Size || !sameTime(info.ModTime(), now.ModTime) {
+		return false
+	}
+	d.skip(now.Size)
+	return true
+}
+
+// decide says where to go on, and makes the sink ready for it.
+func (d *download) decide(now sink.ID) (offset int64, err error) {
+	kept, offset := d.id, d.sink.Offset()
+	reason := ""
+	switch {
+	case d.started && d.useless:
+		return 0, d.fresh(now, "")
+	case d.started && offset == 0:
+		return 0, d.fresh(now, "")
+	case d.started:
+	case !d.opts.Resume:
+		return 0, d.fresh(now, "")
+	default:
+		if kept, offset, err = d.sink.Saved(); errors.Is(err, fs.ErrNotExist) {
+			return 0, d.fresh(now, "")
+		} else if err != nil {
+			return 0, d.fresh(now, err.Error())
+		}
+	}
+	switch {
+	case !now.Provable():
+		reason = "the server does not tell the file's size and time"
+	case !kept.Same(now):
+		reason = "the remote file changed"
+	}
+	if reason != "" {
+		if d.started {
+			if d.changes++; d.changes > maxChanges {
+				return 0, fmt.Errorf("%w: the remote file changed %d times while it was fetched", ErrMismatch, d.changes)
+			}
+		}
+		return 0, d.fresh(now, reason)
+	}
+	if !d.started {
+		if err := d.sink.Continue(offset); err != nil {
+			return 0, d.fresh(now, err.Error())
+		}
+		if err := d.verifier.watch(d.sink); err != nil {
+			return 0, err
+		}
+		d.result.ResumedFrom = offset
+	}
+	d.id, d.started = now, true
+	return offset, nil
+}
+
+// fresh starts at 0 of the version that is there now.
+func (d *download) fresh(now sink.ID, reason string) error {
+	if reason != "" {
+		d.result.RestartReason = reason
+	}
+	if err := d.sink.Start(now); err != nil {
+		return err
+	}
+	d.result.ResumedFrom = 0
+	d.id, d.started, d.useless = now, true, false
+	return d.verifier.watch(d.sink)
+}
+
+var errTooMuch = errors.New("the server sends more than the file's size")
+
+// move fetches from offset to the end. With an offset it begins earlier, and compares.
+func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, offset int64) error {
+	from := max(0, offset-sink.Overlap)
+	r, err := s.Retrieve(ctx, d.remote, from, d.moving(nil))
+	if err != nil {
+		return err
+	}
+	if err := d.compare(r, from, offset); err != nil {
+		return errors.Join(err, r.Close())
+	}
+	buf := wire.GetBuffer()
+	defer wire.PutBuffer(buf)
+	at := offset
+	for {
+		n, rerr := r.Read(*buf)
+		if at += int64(n); now.Size >= 0 && at > now.Size {
+			return errors.Join(errTooMuch, r.Close())
+		}
+		d.result.Transferred += int64(n)
+		if _, err := d.sink.Write((*buf)[:n]); err != nil {
+			_ = r.Close()
+			return retry.Permanent(err)
+		}
+		d.meter.add(int64(n))
+		if rerr == nil {
+			continue
+		}
+		cerr := r.Close()
+		switch {
+		case !errors.Is(rerr, io.EOF):
+			return errors.Join(rerr, cerr)
+		case cerr != nil:
+			return cerr
+		case now.Size >= 0 && at < now.Size:
+			return retry.Transient(fmt.Errorf("the server sent %d of %d bytes and called it complete: %w", at, now.Size, io.ErrUnexpectedEOF))
+		case now.Size < 0 && r.Unauthenticated():
+			return retry.Transient(wire.ErrNoCloseNotify)
+		}
+		return nil
+	}
+}
+
+// compare reads what the sink already holds and finds it equal, or not.
+func (d *download) compare(r io.Reader, from, to int64) error {
+	if from == to {
+		return nil
+	}
+	theirs, ours := make([]byte, to-from), make([]byte, to-from)
+	if _, err := d.sink.ReadAt(ours, from); err != nil {
+		return fmt.Errorf("%w: cannot be read back: %w", errOverlap, err)
+	}
+	n, err := io.ReadFull(r, theirs)
+	d.result.Transferred += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if !bytes.Equal(theirs[:n], ours[:n]) {
+		return errOverlap
+	}
+	if err != nil {
+		return retry.Transient(fmt.Errorf("the server sent %d of %d bytes: %w", from+int64(n), d.id.Size, io.ErrUnexpectedEOF))
+	}
+	return nil
+}
+
+// prove asks once more: a file that changed while it was read is of no version at all.
+func (d *download) prove(ctx context.Context, s *session.Session, now sink.ID) error {
+	d.result.Bytes = d.sink.Offset()
+	if now.Size < 0 && now.ModTime.IsZero() {
+		return nil // completion rests on the final reply, and the Verification says so
+	}
+	look, err := s.Look(ctx, d.remote)
+	if err != nil {
+		return err
+	}
+	if then := (sink.ID{Size: look.Size, ModTime: look.ModTime}); !now.Same(then) {
+		if d.changes++; d.changes > maxChanges {
+			return fmt.Errorf("%w: the remote file changed %d times while it was fetched", ErrMismatch, d.changes)
+		}
+		d.startOver(errors.New("the remote file changed"))
+		return retry.Transient(errors.New("the remote file changed while it was fetched"))
+	}
+	return nil
+}
+
+// explain finds out what a refused RETR means.
+func (d *download) explain(ctx context.Context, s *session.Session, err error) error {
+	r := refused(err)
+	if r == nil || r.Command != "RETR" || r.Code != 550 || !s.Usable() {
+		return err
+	}
+	e, serr := stat(ctx, s, d.remote)
+	switch {
+	case errors.Is(serr, fs.ErrNotExist):
+		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
+	case serr == nil && e.IsDir():
+		return fmt.Errorf("remote path is a directory: %w", err)
+	}
+	return err
+}

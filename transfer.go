@@ -1,0 +1,461 @@
+package ftpclient
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/corexalgo/ftpclient/internal/partfile"
+	"github.com/corexalgo/ftpclient/internal/remotepart"
+	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/session"
+	"github.com/corexalgo/ftpclient/internal/sink"
+	"github.com/corexalgo/ftpclient/internal/source"
+)
+
+// TransferOptions says how one file is moved. The zero value, and nil, download or upload the whole file, prove its size,
+// and replace the target.
+type TransferOptions struct {
+	// Resume continues a partial that an earlier call left behind, if it is proved to be of the same file: same source,
+	// size and time, and the last 64 KiB before the place where it continues are read again and compared. Otherwise the
+	// transfer starts over, and Result.RestartReason says why. Drops within one call are always resumed, by the same rule.
+	// A file that was changed elsewhere while keeping its size and time cannot be told without a digest: see Verify.
+	Resume bool
+	// Verify is how the finished file is proved, before it appears under its name.
+	Verify VerifyMode
+	// SHA256 is the digest, in hex, that the content must have. It is checked before the target appears. "": none.
+	SHA256 string
+	// Existing says what to do about a target that is there already.
+	Existing ExistingPolicy
+	// Progress is told how far the transfer is, at most ten times a second, in its goroutine. nil: nobody is.
+	Progress ProgressFunc
+	// Retry replaces the Client's RetryPolicy. nil: that one.
+	Retry *RetryPolicy
+	// Segments is how many connections download one file. 0 and 1: one.
+	Segments int
+	// BytesPerSecond bounds this transfer, below the server's own bound. 0: unlimited.
+	BytesPerSecond int64
+	// PreserveTime gives the target the source's modification time, to the second. On a server that cannot set times an
+	// upload goes on without, and the log says so.
+	PreserveTime bool
+	// NoSync skips the flush to disk of a finished local file: faster for many small files, but after a power cut the
+	// target may be empty.
+	NoSync bool
+	// InPlace allows an upload to write to the target itself on a server that refuses to rename. A transfer that fails then
+	// leaves a part of a file under the target's name.
+	InPlace bool
+}
+
+// ExistingPolicy says what becomes of a target that exists.
+type ExistingPolicy int
+
+// The policies.
+const (
+	// Overwrite replaces it, at once and as a whole.
+	Overwrite ExistingPolicy = iota
+	// SkipSame keeps it if it has the source's size and modification time (to the second), and replaces it otherwise. It
+	// implies PreserveTime: that is what makes the next call find it to be the same.
+	SkipSame
+	// SkipExisting keeps it, whatever it is.
+	SkipExisting
+	// FailExisting makes it an error, fs.ErrExist.
+	FailExisting
+)
+
+// A Result tells what a transfer did. It comes with an error, too, and then tells how far it got.
+type Result struct {
+	Server, Remote, Local string
+
+	Bytes         int64  // size of the finished file
+	Transferred   int64  // bytes of content that this call moved, those that it moved in vain included
+	ResumedFrom   int64  // offset at which it continued an earlier call's partial; 0: from the start
+	RestartReason string // why a partial was not continued; "": it was, or there was none
+	Attempts      int    // 1: without a retry
+	Elapsed       time.Duration
+	Skipped       bool // by Existing; nothing was moved
+	Verification  Verification
+}
+
+// A transfer is the state that downloads and uploads have in common.
+type transfer struct {
+	*operation
+	opts   TransferOptions
+	remote string
+	result *Result
+	meter  *meter
+	begun  time.Time
+	limit  *rate.Limiter
+	job    Job
+}
+
+// newTransfer begins a call. Its end must be called.
+func (c *Client) newTransfer(ctx context.Context, job Job, opts *TransferOptions) (*transfer, error) {
+	op, err := c.begin(ctx, job.Direction.String(), job.Server, job.Remote)
+	if err != nil {
+		return nil, err
+	}
+	t := &transfer{operation: op, remote: job.Remote, job: job, begun: time.Now()}
+	if opts != nil {
+		t.opts = *opts
+	}
+	t.result = &Result{Server: job.Server, Remote: job.Remote, Local: job.Local}
+	t.limit = newLimiter(t.opts.BytesPerSecond)
+	if t.opts.Retry == nil {
+		t.opts.Retry = &c.retry
+	}
+	if err := t.check(); err != nil {
+		op.end()
+		return nil, op.wrap(err)
+	}
+	return t, nil
+}
+
+func (t *transfer) check() error {
+	if isRoot(t.remote) {
+		return fmt.Errorf("remote path %q names no file: %w", t.remote, fs.ErrInvalid)
+	}
+	if t.opts.SHA256 != "" && !isSHA256(t.opts.SHA256) {
+		return fmt.Errorf("SHA256 is no digest of 64 hex digits: %w", fs.ErrInvalid)
+	}
+	return nil
+}
+
+// finish makes the call's result.
+func (t *transfer) finish(err error) (*Result, error) {
+	t.result.Elapsed = time.Since(t.begun)
+	err = t.wrap(err)
+	if t.meter == nil && t.opts.Progress != nil {
+		t.start(t.result.Bytes, 0) // skipped, or failed before anything moved: the call is still told of
+	}
+	t.meter.done(err)
+	t.end()
+	return t.result, err
+}
+
+// start begins to tell of progress, once the size is known.
+func (t *transfer) start(size, offset int64) {
+	if t.meter == nil {
+		t.meter = newMeter(t.opts.Progress, t.job, size, offset)
+	}
+}
+
+// moving are the options of one transfer command.
+func (t *transfer) moving(moved func(n int)) session.TransferOptions {
+	return session.TransferOptions{Limits: []*rate.Limiter{t.limit}, Moved: moved}
+}
+
+// skip says that the target stays as it is.
+func (t *transfer) skip(size int64) {
+	t.result.Skipped, t.result.Bytes = true, size
+}
+
+func (t *transfer) preservesTime() bool { return t.opts.PreserveTime || t.opts.Existing == SkipSame }
+
+// sameTime compares modification times to the second, which is what MDTM, MFMT and most file systems agree on.
+func sameTime(a, b time.Time) bool {
+	return !a.IsZero() && !b.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
+// Download fetches a remote file to the local path, making missing local folders. At no moment, not even if the process is
+// killed, does the path hold anything but its old or its whole new content: the bytes go to a hidden partial file beside
+// it, which a later call with Resume continues. It blocks until the file is there and proved, retrying by the policy as
+// long as it must, or fails with an *Error.
+func (c *Client) Download(ctx context.Context, server, remote, local string, opts *TransferOptions) (*Result, error) {
+	t, err := c.newTransfer(ctx, Job{Direction: Down, Server: server, Remote: remote, Local: local}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return t.finish(t.downloadFile(local))
+}
+
+// DownloadTo streams a remote file into w. A retry continues where w is, after the same proofs as any resume; as w cannot
+// be taken back, a remote file that changed in between is an error, ErrMismatch, and so are a digest or a size that turn
+// out wrong at the end. Resume, Existing, PreserveTime and NoSync do not apply. w must not block for ever: the
+// call cannot return while w.Write does not.
+func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Writer, opts *TransferOptions) (*Result, error) {
+	t, err := c.newTransfer(ctx, Job{Direction: Down, Server: server, Remote: remote}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return t.finish((&download{transfer: t, sink: sink.NewWriter(w)}).run())
+}
+
+// Upload stores a local file at the remote path, making missing remote folders. The bytes go to a temporary remote name,
+// their size is proved, and only then is the file renamed; a source that changes meanwhile leaves no final file. It blocks
+// as Download does.
+func (c *Client) Upload(ctx context.Context, server, local, remote string, opts *TransferOptions) (*Result, error) {
+	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: server, Remote: remote, Local: local}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return t.finish(t.uploadFile(local))
+}
+
+// UploadFrom streams r to the remote path as Upload does. An error of r leaves no final file. A retry needs r to be an
+// io.Seeker, which is then read from where it stands at the start; otherwise a connection that is lost once bytes of r
+// have been read is an error. Resume does not apply. r must not block for ever: the call cannot return while r.Read does
+// not.
+func (c *Client) UploadFrom(ctx context.Context, server string, r io.Reader, remote string, opts *TransferOptions) (*Result, error) {
+	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: server, Remote: remote}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return t.finish(t.uploadReader(r))
+}
+
+// An upload is one source on its way to a server.
+type upload struct {
+	*transfer
+	source   source.Source
+	part     *remotepart.File
+	kept     int64 // what the server held when the last attempt began
+	made     bool  // missing folders were made
+	appends  bool  // the server refuses REST before STOR
+	verifier verifier
+}
+
+func (t *transfer) uploadFile(local string) error {
+	src, err := source.Open(local)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = src.Close() }()
+	// Deterministic, so that a later call finds what this one leaves behind.
+	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", src.Path(), src.Size(), src.ModTime().UnixNano()))
+	return t.upload(src, hex.EncodeToString(key[:6]))
+}
+
+func (t *transfer) uploadReader(r io.Reader) error {
+	return t.upload(source.NewReader(r), strconv.FormatInt(time.Now().UnixNano(), 36))
+}
+
+// upload holds the target, for this host, and runs.
+func (t *transfer) upload(src source.Source, key string) error {
+	dir := filepath.Join(os.TempDir(), "ftpclient-"+strconv.Itoa(os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	name := sha256.Sum256([]byte(t.srv.id + "\x00" + t.srv.cfg.Username + "\x00" + t.remote))
+	lock, err := partfile.Open(root, hex.EncodeToString(name[:]), partfile.Source{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	u := &upload{transfer: t, source: src, part: remotepart.New(t.remote, key), verifier: newVerifier(t.opts)}
+	return u.run()
+}
+
+func (u *upload) run() error {
+	if u.verifier.expected != "" {
+		u.source.Watch(sha256.New)
+	}
+	attempts, err := u.try(*u.opts.Retry, u.attempt)
+	u.result.Attempts = attempts
+	return err
+}
+
+// attempt is one try with one connection: look, decide, move, prove, commit.
+func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) {
+	err = u.use(func(s *session.Session) error {
+		if n == 1 {
+			if done, err := u.settleRemote(ctx, s); done || err != nil {
+				return err
+			}
+		}
+		offset, err := u.decide(ctx, s, n)
+		if err != nil {
+			return err
+		}
+		progress = n > 1 && offset > u.kept
+		u.kept = offset
+		u.start(u.source.Size(), offset)
+		u.meter.attempt(n, offset)
+		if err := u.move(ctx, s, offset); err != nil {
+			return u.failed(ctx, s, err)
+		}
+		if err := u.prove(ctx, s); err != nil {
+			return u.failed(ctx, s, err)
+		}
+		return u.commit(ctx, s)
+	})
+	var failed *session.SourceError
+	if errors.As(err, &failed) {
+		err = retry.Permanent(err)
+	}
+	return progress, err
+}
+
+// settleRemote applies the ExistingPolicy.
+func (u *upload) settleRemote(ctx context.Context, s *session.Session) (done bool, err error) {
+	if u.opts.Existing == Overwrite {
+		return false, nil
+	}
+	e, err := stat(ctx, s, u.remote)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case u.opts.Existing == FailExisting:
+		return false, fmt.Errorf("remote target: %w", fs.ErrExist)
+	case u.opts.Existing == SkipSame && (e.Size != u.source.Size() || !sameTime(e.ModTime, u.source.ModTime())):
+		return false, nil
+	}
+	u.skip(e.Size)
+	return true, nil
+}
+
+// decide says where to go on: at the end of what the server holds, if that is proved to be the source's beginning.
+func (u *upload) decide(ctx context.Context, s *session.Session, n int) (int64, error) {
+	if u.source.Resumable() && (u.opts.Resume || n > 1) {
+		size, err := u.part.Size(ctx, s)
+		if err != nil {
+			return 0, err
+		}
+		if size > 0 {
+			reason := "the partial on the server is longer than the source"
+			if size <= u.source.Size() {
+				err := u.part.ProveTail(ctx, s, size, u.source)
+				if err == nil {
+					if n == 1 {
+						u.result.ResumedFrom = size
+					}
+					return size, u.source.Rewind(size)
+				}
+				if refused(err) == nil && !errors.Is(err, remotepart.ErrDiffers) {
+					return 0, err
+				}
+				reason = err.Error()
+			}
+			u.result.RestartReason, u.result.ResumedFrom = reason, 0
+			if err := u.part.Remove(ctx, s); err != nil {
+				return 0, err
+			}
+			u.part.Renew()
+		}
+	}
+	if err := u.source.Rewind(0); err != nil {
+		return 0, retry.Permanent(err)
+	}
+	return 0, nil
+}
+
+// move sends the source from offset on.
+func (u *upload) move(ctx context.Context, s *session.Session, offset int64) error {
+	if offset > 0 && offset == u.source.Size() {
+		return nil
+	}
+	name, moving := u.part.Name(), u.moving(func(n int) { u.meter.add(int64(n)) })
+	var sent int64
+	var err error
+	if offset > 0 && u.appends {
+		sent, err = s.Append(ctx, name, u.source.Content(), moving)
+	} else {
+		sent, err = s.Store(ctx, name, offset, u.source.Content(), moving)
+	}
+	u.result.Transferred += sent
+	r := refused(err)
+	switch {
+	case r == nil || sent > 0 || !s.Usable():
+		return err
+	case offset > 0 && !u.appends: // ProFTPD answers 451 to STOR after REST, by default
+		u.appends = true
+		return u.move(ctx, s, offset)
+	case offset == 0 && !u.made && (r.Code == 550 || r.Code == 553 || r.Code == 450 || r.Code == 451):
+		u.made = true
+		made, merr := mkdirAll(ctx, s, strings.TrimSuffix(path.Dir(u.remote), "."))
+		if merr != nil || !made {
+			return errors.Join(err, merr)
+		}
+		return u.move(ctx, s, offset)
+	}
+	return err
+}
+
+// failed cleans up after a source that failed; what an unlucky line left is kept for the next attempt.
+func (u *upload) failed(ctx context.Context, s *session.Session, err error) error {
+	var src *session.SourceError
+	if (errors.As(err, &src) || errors.Is(err, ErrMismatch)) && s.Usable() {
+		_ = u.part.Remove(ctx, s) // best effort: the error is the source's
+	}
+	return err
+}
+
+// prove finds the whole source, unchanged, under the temporary name.
+func (u *upload) prove(ctx context.Context, s *session.Session) error {
+	if err := u.source.Check(); err != nil {
+		return retry.Permanent(fmt.Errorf("%w: %w", ErrMismatch, err))
+	}
+	sent := u.source.Offset()
+	u.result.Bytes = sent
+	if u.opts.Verify != VerifyNone {
+		look, err := s.Look(ctx, u.part.Name())
+		if err != nil {
+			return err
+		}
+		if look.SizeErr == nil {
+			if look.Size != sent {
+				return retry.Transient(fmt.Errorf("the server holds %d of %d bytes that it called complete", look.Size, sent))
+			}
+			u.result.Verification = sizeProof(sent, look.Size)
+		}
+	}
+	if u.verifier.expected == "" {
+		return nil
+	}
+	proof, err := u.verifier.compare(u.source.Sum())
+	if err != nil {
+		return retry.Permanent(err)
+	}
+	u.result.Verification = proof
+	return nil
+}
+
+// commit gives the file its time and its name.
+func (u *upload) commit(ctx context.Context, s *session.Session) error {
+	if u.preservesTime() && !u.source.ModTime().IsZero() {
+		err := s.SetModTime(ctx, u.part.Name(), u.source.ModTime())
+		if err != nil && refused(err) == nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		if err != nil {
+			u.log.Warn("ftp server does not set times", slog.String("cause", err.Error()))
+		}
+	}
+	if u.opts.Existing == FailExisting {
+		if done, err := u.settleRemote(ctx, s); done || err != nil {
+			return err
+		}
+	}
+	err := u.part.Commit(ctx, s, u.source.Offset())
+	if !errors.Is(err, remotepart.ErrNoRename) || !u.opts.InPlace || !u.source.Resumable() {
+		return err
+	}
+	if err := u.part.Remove(ctx, s); err != nil {
+		return err
+	}
+	if err := u.source.Rewind(0); err != nil {
+		return retry.Permanent(err)
+	}
+	sent, err := s.Store(ctx, u.remote, 0, u.source.Content(), u.moving(nil))
+	u.result.Transferred += sent
+	return err
+}
