@@ -177,33 +177,37 @@ func TestAMetersCallsNeverOverlapAndNeverHoldUpASegment(t *testing.T) {
 }
 
 func TestAProgressBarIsToldAllThatAProgressSays(t *testing.T) {
-	var out bytes.Buffer
-	bar := ftpclient.NewProgressBar(&out)
-	p := ftpclient.Progress{
-		Job: isoJob, Index: 1, Total: 1, Bytes: 45 * mb, Size: 100 * mb, ResumedFrom: 10 * mb, Attempt: 3, BytesPerSec: 1.2 * mb, ETA: -1,
-	}
-	bar(p)
-	p.Err = errors.New("gone")
-	bar(p)
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		bar := ftpclient.NewProgressBar(&out)
+		p := ftpclient.Progress{
+			Job: isoJob, Index: 1, Total: 1, Bytes: 45 * mb, Size: 100 * mb, ResumedFrom: 10 * mb, Attempt: 3, BytesPerSec: 1.2 * mb, ETA: 45 * time.Second,
+		}
+		bar(p)
+		wait(time.Minute)
+		bar(p)
+		p.Err = errors.New("gone")
+		bar(p)
 
-	p = ftpclient.Progress{Job: ftpclient.Job{Direction: ftpclient.Up, Local: filepath.Join("d", "a.txt")}, Index: 1, Total: 1, Size: 5, ETA: -1}
-	bar(p)
-	p.Bytes, p.Done = 5, true
-	bar(p)
+		p = ftpclient.Progress{Job: ftpclient.Job{Direction: ftpclient.Up, Local: filepath.Join("d", "a.txt")}, Index: 1, Total: 1, Size: 5, ETA: -1}
+		bar(p)
+		p.Bytes, p.Done = 5, true
+		bar(p)
 
-	first, second := isoJob, isoJob
-	second.Remote = "/pub/other.iso"
-	bar(ftpclient.Progress{Job: first, Index: 1, Total: 3})
-	bar(ftpclient.Progress{Job: second, Index: 2, Total: 3})
-	bar(ftpclient.Progress{Job: first, Index: 1, Total: 3, Done: true})
-	bar(ftpclient.Progress{Total: 3, Failed: 2, Done: true})
+		first, second := isoJob, isoJob
+		second.Remote = "/pub/other.iso"
+		bar(ftpclient.Progress{Job: first, Index: 1, Total: 3})
+		bar(ftpclient.Progress{Job: second, Index: 2, Total: 3})
+		bar(ftpclient.Progress{Job: first, Index: 1, Total: 3, Done: true})
+		bar(ftpclient.Progress{Total: 3, Failed: 2, Done: true})
 
-	bar(ftpclient.Progress{Job: first, Index: 1, Total: 1}) // side by side, each a transfer of its own
-	bar(ftpclient.Progress{Job: second, Index: 1, Total: 1})
-	bar(ftpclient.Progress{Job: first, Index: 1, Total: 1, Done: true})
-	bar(ftpclient.Progress{Job: second, Index: 1, Total: 1, Done: true})
-	assert.Equal(t, `download big.iso: started, 100 MB, resumed at 10.0 MB, retry 2
-download big.iso: failed, 45.0/100 MB in 0:00, 1.2 MB/s, resumed at 10.0 MB, retry 2
+		bar(ftpclient.Progress{Job: first, Index: 1, Total: 1}) // side by side, each a transfer of its own
+		bar(ftpclient.Progress{Job: second, Index: 1, Total: 1})
+		bar(ftpclient.Progress{Job: first, Index: 1, Total: 1, Done: true})
+		bar(ftpclient.Progress{Job: second, Index: 1, Total: 1, Done: true})
+		assert.Equal(t, `download big.iso: started, 100 MB, resumed at 10.0 MB, retry 2
+download big.iso: 45%, 45.0/100 MB, 1.2 MB/s, 0:45 left, resumed at 10.0 MB, retry 2
+download big.iso: failed, 45.0/100 MB in 1:00, 1.2 MB/s, resumed at 10.0 MB, retry 2
 upload a.txt: started, 5 B
 upload a.txt: done, 5 B in 0:00
 download 0/3 files: started
@@ -211,6 +215,7 @@ download 3/3 files: 2 failed, 0 B in 0:00
 download big.iso: started, 0 B
 download 2/2 files: done, 0 B in 0:00
 `, out.String())
+	})
 }
 
 // BenchmarkMeterAdd is what a transfer pays for each chunk.

@@ -33,7 +33,6 @@ func checkFields(node ast.Node, typ reflect.Type) error {
 		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		types[name] = field.Type
 	}
-	delete(types, "-")
 	for key, value := range mapping(node) {
 		name := key.GetToken().Value
 		fieldType := types[name]
