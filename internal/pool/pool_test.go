@@ -230,6 +230,26 @@ func TestCloseEndsDialsAndWaitersAndWaitsForLeases(t *testing.T) {
 	})
 }
 
+func TestNothingIsLentWhileCloseWaitsForADialThatDoesNotEnd(t *testing.T) {
+	p := &peer{}
+	run(t, p, pool.Options[*conn]{Max: 2}, func(t *testing.T, pl *pool.Pool[*conn]) {
+		l := acquire(t, pl)
+		p.do(func() { p.latency, p.deaf = time.Minute, true })
+		go func() {
+			_, err := pl.Acquire(t.Context())
+			assert.ErrorIs(t, err, pool.ErrClosed)
+		}()
+		synctest.Wait()
+		l.Release()
+		go pl.Close()
+		synctest.Wait()
+		for range 20 {
+			_, err := pl.Acquire(t.Context())
+			require.ErrorIs(t, err, pool.ErrClosed)
+		}
+	})
+}
+
 func TestCloseReturnsOnlyWhenConnectionsAreClosed(t *testing.T) {
 	p := &peer{closing: 2 * time.Second}
 	run(t, p, pool.Options[*conn]{Max: 3}, func(t *testing.T, pl *pool.Pool[*conn]) {
