@@ -25,10 +25,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/corexalgo/ftpclient/internal/pool"
-	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
@@ -46,14 +43,6 @@ type Client struct {
 	mu      sync.Mutex // guards closing, and running against being waited for while it grows
 	closing bool
 	running sync.WaitGroup
-}
-
-// A server is one entry of Config.Servers with its connections.
-type server struct {
-	name string
-	cfg  ServerConfig
-	id   string // host:port
-	pool *pool.Pool[*session.Session]
 }
 
 // New makes a Client. It checks all of cfg, reports every fault at once, and does no network I/O.
@@ -85,51 +74,6 @@ func New(cfg Config) (*Client, error) {
 // Format keeps a printed Client from showing what is inside it, passwords among it.
 func (c *Client) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "ftpclient.Client%v", c.Servers())
-}
-
-func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
-	log := c.log.With(slog.String("server", name))
-	sc, err := cfg.session(log)
-	if err != nil {
-		return nil, err
-	}
-	srv := &server{name: name, cfg: cfg, id: fmt.Sprintf("%s:%d", cfg.Host, cfg.Port)}
-	srv.pool = pool.New(pool.Options[*session.Session]{
-		Max:         cfg.MaxConns,
-		Dial:        func(ctx context.Context) (*session.Session, error) { return session.Dial(ctx, sc) },
-		Refused:     func(err error) bool { return errors.Is(err, reply.ErrTooMany) },
-		Fatal:       func(err error) bool { return errors.Is(err, ErrAuth) },
-		KeepAlive:   cfg.KeepAlive,
-		PingTimeout: min(cfg.ReplyTimeout, 10*time.Second),
-		IdleTimeout: cfg.IdleTimeout,
-		OnEvent:     logEvents(log),
-	})
-	return srv, nil
-}
-
-func logEvents(log *slog.Logger) func(pool.Event) {
-	return func(e pool.Event) {
-		level := slog.LevelDebug
-		switch e.Kind {
-		case pool.Replaced, pool.LimitLowered, pool.LimitRaised:
-			level = slog.LevelInfo
-		}
-		attrs := []slog.Attr{slog.Int("limit", e.Limit)}
-		if e.Err != nil {
-			attrs = append(attrs, slog.String("cause", e.Err.Error()))
-		}
-		log.LogAttrs(context.Background(), level, "ftp connection "+e.Kind.String(), attrs...)
-	}
-}
-
-// newLimiter is nil for an unlimited rate.
-func newLimiter(bytesPerSecond int64) *rate.Limiter {
-	if bytesPerSecond <= 0 {
-		return nil
-	}
-	// A tenth of a second at once: smooth for the eye and the line, and few enough calls.
-	burst := min(max(bytesPerSecond/10, 1), 1<<20)
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), int(burst))
 }
 
 // Close cancels running work, closes every connection and waits for both, at most a second: only a caller's own reader,

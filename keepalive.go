@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,16 +13,62 @@ import (
 	"time"
 
 	"golang.org/x/net/proxy"
+	"golang.org/x/time/rate"
 
+	"github.com/corexalgo/ftpclient/internal/pool"
+	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
+
+// A server is one entry of Config.Servers with its connections.
+type server struct {
+	name string
+	cfg  ServerConfig
+	id   string // host:port
+	pool *pool.Pool[*session.Session]
+}
+
+func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
+	log := c.log.With(slog.String("server", name))
+	sc, err := cfg.connection(log)
+	if err != nil {
+		return nil, err
+	}
+	srv := &server{name: name, cfg: cfg, id: fmt.Sprintf("%s:%d", cfg.Host, cfg.Port)}
+	srv.pool = pool.New(pool.Options[*session.Session]{
+		Max:         cfg.MaxConns,
+		Dial:        func(ctx context.Context) (*session.Session, error) { return session.Dial(ctx, sc) },
+		Refused:     func(err error) bool { return errors.Is(err, reply.ErrTooMany) },
+		Fatal:       func(err error) bool { return errors.Is(err, ErrAuth) },
+		KeepAlive:   cfg.KeepAlive,
+		PingTimeout: min(cfg.ReplyTimeout, 10*time.Second),
+		IdleTimeout: cfg.IdleTimeout,
+		OnEvent:     logEvents(log),
+	})
+	return srv, nil
+}
+
+func logEvents(log *slog.Logger) func(pool.Event) {
+	return func(e pool.Event) {
+		level := slog.LevelDebug
+		switch e.Kind {
+		case pool.Replaced, pool.LimitLowered, pool.LimitRaised:
+			level = slog.LevelInfo
+		}
+		attrs := []slog.Attr{slog.Int("limit", e.Limit)}
+		if e.Err != nil {
+			attrs = append(attrs, slog.String("cause", e.Err.Error()))
+		}
+		log.LogAttrs(context.Background(), level, "ftp connection "+e.Kind.String(), attrs...)
+	}
+}
 
 // tcpKeepAlive is how the operating system is asked to watch over connections that are silent while a transfer runs
 // beside them: NOOP cannot be used then, as servers queue or refuse it, and routers forget silent connections.
 var tcpKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
 
-// session is what the layer below needs to know, s having its defaults.
-func (s ServerConfig) session(log *slog.Logger) (session.Config, error) {
+// connection is what the layer below needs to know, s having its defaults.
+func (s ServerConfig) connection(log *slog.Logger) (session.Config, error) {
 	charset, err := s.charset()
 	if err != nil {
 		return session.Config{}, err
@@ -111,4 +158,14 @@ func (f forward) Dial(network, addr string) (net.Conn, error) {
 
 func (f forward) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	return f(ctx, network, addr)
+}
+
+// newLimiter is nil for an unlimited rate.
+func newLimiter(bytesPerSecond int64) *rate.Limiter {
+	if bytesPerSecond <= 0 {
+		return nil
+	}
+	// A tenth of a second at once: smooth for the eye and the line, and few enough calls.
+	burst := min(max(bytesPerSecond/10, 1), 1<<20)
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), int(burst))
 }

@@ -1,0 +1,285 @@
+package ftpclient_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+func TestManyCallersShareFewConnections(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) { c.MaxConns = 3 })
+	content := randomBytes(t, 300<<10)
+	put(t, srv, "f", content)
+	downloadMany(t, client, 32)
+	assert.LessOrEqual(t, srv.Stats().MaxOpen, 3)
+	assert.Equal(t, 3, srv.Stats().Conns, "none was thrown away")
+}
+
+func downloadMany(t *testing.T, client *ftpclient.Client, n int) {
+	t.Helper()
+	dir := t.TempDir()
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			_, err := client.Download(t.Context(), "srv", "f", filepath.Join(dir, strconv.Itoa(i)), nil)
+			assert.NoError(t, err)
+		})
+	}
+	all.Wait()
+	assert.Len(t, names(t, dir), n)
+}
+
+func TestAServerThatTakesTwoConnectionsIsServedByTwo(t *testing.T) {
+	for _, tooMany := range []string{"421 Too many connections", "530 Sorry, the maximum number of clients for this user are already connected"} {
+		srv, client := serve(t, ftptest.Options{MaxConns: 2, TooManyReply: tooMany}, func(c *ftpclient.ServerConfig) { c.MaxConns = 5 })
+		put(t, srv, "f", randomBytes(t, 100<<10))
+		downloadMany(t, client, 16)
+		stats, err := client.Stats("srv")
+		require.NoError(t, err)
+		assert.Equal(t, 2, stats.Max, "the limit in force")
+		assert.LessOrEqual(t, stats.Open, 2)
+	}
+}
+
+func TestAConnectionThatDiedWhileIdleIsReplacedUnseen(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", []byte("content"))
+	for range 3 {
+		var b bytes.Buffer
+		result, err := client.DownloadTo(t.Context(), "srv", "f", &b, nil)
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Attempts)
+		srv.CloseControlConnections()
+	}
+	stats, err := client.Stats("srv")
+	require.NoError(t, err)
+	assert.Equal(t, int64(3), stats.Dials)
+	assert.Equal(t, int64(2), stats.Reconnects)
+}
+
+func TestIdleConnectionsAreKeptAliveAndThenClosed(t *testing.T) {
+	_, client := serve(t, ftptest.Options{IdleTimeout: 500 * time.Millisecond}, func(c *ftpclient.ServerConfig) {
+		c.KeepAlive, c.IdleTimeout = 100*time.Millisecond, 1200*time.Millisecond
+	})
+	require.NoError(t, client.Ping(t.Context(), "srv"))
+	var most int64
+	require.Eventually(t, func() bool {
+		stats, err := client.Stats("srv")
+		require.NoError(t, err)
+		most = max(most, stats.Noops)
+		return stats.Open == 0
+	}, 5*time.Second, 10*time.Millisecond)
+	assert.Greater(t, most, int64(5), "the server's own time-out of half a second was outlived")
+	stats, err := client.Stats("srv")
+	require.NoError(t, err)
+	assert.Zero(t, stats.Reconnects)
+}
+
+func TestServersShareNothing(t *testing.T) {
+	one, two := ftptest.Start(t, ftptest.Options{}), ftptest.Start(t, ftptest.Options{User: "other", Password: "word"})
+	client := newClient(t, map[string]ftpclient.ServerConfig{
+		"one": {Host: one.Host(), Port: one.Port(), Username: "user", Password: "secret"},
+		"two": {Host: two.Host(), Port: two.Port(), Username: "other", Password: "word"},
+	})
+	assert.Equal(t, []string{"one", "two"}, client.Servers())
+	require.NoError(t, client.Ping(t.Context(), "one"))
+	assert.Zero(t, two.Stats().Conns)
+	assert.True(t, client.IsConnected(t.Context(), "two"))
+	require.NoError(t, one.Close())
+	assert.True(t, client.IsConnected(t.Context(), "two"))
+	assert.False(t, client.IsConnected(t.Context(), "one"))
+}
+
+func TestCloseEndsRunningWorkWithinASecond(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{DataRate: 1 << 20})
+	put(t, srv, "f", randomBytes(t, 20*mib))
+	running := make(chan struct{}, 1)
+	done := make(chan error, 1)
+	go func() {
+		_, err := client.Download(context.Background(), "srv", "f", filepath.Join(t.TempDir(), "f"), &ftpclient.TransferOptions{
+			Progress: func(ftpclient.Progress) {
+				select {
+				case running <- struct{}{}:
+				default:
+				}
+			},
+		})
+		done <- err
+	}()
+	<-running
+	begun := time.Now()
+	require.NoError(t, client.Close())
+	assert.Less(t, time.Since(begun), time.Second)
+	require.ErrorIs(t, <-done, fs.ErrClosed)
+	require.NoError(t, client.Close(), "again")
+	require.ErrorIs(t, client.Ping(t.Context(), "srv"), fs.ErrClosed)
+}
+
+func TestShutdownWaitsForRunningWorkAndRefusesNewWork(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{DataRate: 8 << 20})
+	put(t, srv, "f", randomBytes(t, 4*mib))
+	running, done := make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	go func() {
+		_, err := client.DownloadTo(context.Background(), "srv", "f", &bytes.Buffer{}, &ftpclient.TransferOptions{
+			Progress: func(ftpclient.Progress) { once.Do(func() { close(running) }) },
+		})
+		done <- err
+	}()
+	<-running
+	require.NoError(t, client.Shutdown(t.Context()))
+	require.NoError(t, <-done)
+	require.ErrorIs(t, client.Ping(t.Context(), "srv"), fs.ErrClosed)
+}
+
+func TestShutdownCutsOffWhatDoesNotEndInTime(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "RETR", Do: ftptest.StallData, After: 10}}})
+	put(t, srv, "f", randomBytes(t, mib))
+	running, done := make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	go func() {
+		_, err := client.DownloadTo(context.Background(), "srv", "f", &bytes.Buffer{}, &ftpclient.TransferOptions{
+			Progress: func(ftpclient.Progress) { once.Do(func() { close(running) }) },
+		})
+		done <- err
+	}()
+	<-running
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, client.Shutdown(ctx), context.DeadlineExceeded)
+	require.ErrorIs(t, <-done, fs.ErrClosed)
+}
+
+func TestAWrongPasswordIsTriedOnceHoweverManyWait(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) { c.Password = "hunter2wrong" })
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			err := client.Ping(t.Context(), "srv")
+			assert.ErrorIs(t, err, ftpclient.ErrAuth)
+			assert.False(t, ftpclient.Retryable(err))
+		})
+	}
+	all.Wait()
+	assert.Equal(t, 1, srv.Stats().Commands["PASS"])
+}
+
+func TestErrorsSayWhatWhereAndWhyWithoutSecrets(t *testing.T) {
+	var log bytes.Buffer
+	srv := ftptest.Start(t, ftptest.Options{})
+	const secret = "hunter2-very-secret"
+	cfg := ftpclient.Config{
+		Servers: map[string]ftpclient.ServerConfig{"backup": {Host: srv.Host(), Port: srv.Port(), Username: "joe", Password: secret}},
+		Logger:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	client, err := ftpclient.New(cfg)
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = client.Stat(t.Context(), "backup", "a/b")
+	require.ErrorIs(t, err, ftpclient.ErrAuth)
+	var e *ftpclient.Error
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, "stat", e.Op)
+	assert.Equal(t, "backup", e.Server)
+	assert.Equal(t, "a/b", e.Path)
+	assert.Equal(t, 530, e.Code)
+	assert.NotEmpty(t, e.Message)
+	assert.Regexp(t, `^stat backup: a/b: PASS: 530 .+`, err.Error())
+	require.ErrorIs(t, err, &ftpclient.Error{Code: 530})
+	require.NotErrorIs(t, err, &ftpclient.Error{Code: 550})
+
+	js, jerr := json.Marshal(cfg)
+	require.NoError(t, jerr)
+	for _, text := range []string{
+		err.Error(), fmt.Sprintf("%v %+v %#v", err, err, e), log.String(), string(js),
+		fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, client), fmt.Sprintf("%#v %+v", client, *client), //nolint:govet // a copy only to print it
+	} {
+		assert.NotContains(t, text, secret)
+	}
+	assert.Contains(t, log.String(), "PASS ***")
+	assert.Contains(t, log.String(), "USER joe")
+}
+
+func TestAnUnknownServerIsAnErrorOfItsOwn(t *testing.T) {
+	_, client := serve(t, ftptest.Options{})
+	_, err := client.Stats("nobody")
+	require.ErrorIs(t, err, ftpclient.ErrUnknownServer)
+	require.ErrorIs(t, client.Ping(t.Context(), "nobody"), ftpclient.ErrUnknownServer)
+	_, err = client.Download(t.Context(), "nobody", "f", filepath.Join(t.TempDir(), "f"), nil)
+	require.ErrorIs(t, err, ftpclient.ErrUnknownServer)
+}
+
+func TestNewReportsEveryFaultAtOnce(t *testing.T) {
+	_, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{
+		"a": {Port: 70000}, "b": {Host: "h", TLS: "tls13", Encoding: "klingon"},
+	}})
+	require.Error(t, err)
+	for _, key := range []string{"servers.a.host", "servers.a.port", "servers.b.tls", "servers.b.encoding"} {
+		assert.ErrorContains(t, err, key)
+	}
+}
+
+func TestFeaturesAreWhatTheServerSays(t *testing.T) {
+	_, client := serve(t, ftptest.Options{})
+	f, err := client.Features(t.Context(), "srv")
+	require.NoError(t, err)
+	assert.True(t, f.Has("MLST"))
+	assert.True(t, f.Has("SIZE"))
+	assert.False(t, f.Has("PRET"))
+}
+
+// A 32 MiB limit on what the process may hold: 64 MiB pass through it both ways.
+func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", make([]byte, 64*mib))
+	local := filepath.Join(t.TempDir(), "f")
+	allocated := testing.Benchmark(func(b *testing.B) {
+		for b.Loop() {
+			if _, err := client.Download(t.Context(), "srv", "f", local, nil); err != nil {
+				b.Fatal(err)
+			}
+			if err := os.Remove(local); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}).AllocedBytesPerOp()
+	assert.Less(t, allocated, int64(4*mib), "server and client together")
+}
+
+func TestACancelledCallEndsAtOnceWithTheContextsError(t *testing.T) {
+	for _, fault := range []ftptest.Fault{
+		{Cmd: "CONNECT", Do: ftptest.StallReply},
+		{Cmd: "PASS", Do: ftptest.StallControl},
+		{Cmd: "SIZE", Do: ftptest.StallControl},
+		{Cmd: "EPSV", Do: ftptest.StallControl},
+		{Cmd: "RETR", Do: ftptest.StallControl},
+		{Cmd: "RETR", Do: ftptest.StallData, After: 1000},
+		{Cmd: "RETR", Do: ftptest.StallReply},
+	} {
+		srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{fault}})
+		put(t, srv, "f", randomBytes(t, 100<<10))
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		begun := time.Now()
+		_, err := client.Download(ctx, "srv", "f", filepath.Join(t.TempDir(), "f"), nil)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded, "%+v", fault)
+		assert.Less(t, time.Since(begun), 350*time.Millisecond, "%+v", fault)
+		require.False(t, errors.Is(err, fs.ErrClosed))
+	}
+}
