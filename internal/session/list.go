@@ -101,16 +101,8 @@ func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error 
 
 // within runs f with dir as the current directory, and comes back.
 func (s *Session) within(dir string, f func() error) error {
-	if s.home == "" {
-		r, err := s.raw("PWD")
-		if err != nil {
-			return err
-		}
-		home, err := reply.Path(r)
-		if err != nil {
-			return err
-		}
-		s.home = home // as the server writes it: in its own charset
+	if err := s.findHome(); err != nil {
+		return err
 	}
 	if _, err := s.command("CWD", dir); err != nil {
 		return err
@@ -125,6 +117,19 @@ func (s *Session) within(dir string, f func() error) error {
 			return herr
 		}
 	}
+	return err
+}
+
+// findHome asks once for the login directory, in which a session always is between operations.
+func (s *Session) findHome() error {
+	if s.home != "" {
+		return nil
+	}
+	r, err := s.raw("PWD")
+	if err != nil {
+		return err
+	}
+	s.home, err = reply.Path(r) // as the server writes it: in its own charset
 	return err
 }
 

@@ -28,6 +28,7 @@ type Session struct {
 	ftp      *ftp.ServerConn
 	features Features
 	home     string // the login directory, once PWD was asked
+	hashing  string // the algorithm that OPTS HASH selected
 
 	// of the operation under way
 	ctx     context.Context //nolint:containedctx // jlaffaye's dial function takes none
