@@ -65,6 +65,9 @@ func (t *transfer) downloadFile(local string) (err error) {
 	}()
 	d := &download{transfer: t, sink: sink.NewFile(part)}
 	if err := d.run(); err != nil || t.result.Skipped {
+		if errors.Is(err, ErrMismatch) { // known to be wrong: nothing to continue
+			err = errors.Join(err, part.Discard())
+		}
 		return err
 	}
 	commit := partfile.CommitOptions{NoSync: t.opts.NoSync, Exclusive: t.opts.Existing == FailExisting}
@@ -93,22 +96,10 @@ func (t *transfer) settleLocal(root *os.Root, base string) (done bool, err error
 }
 
 // run fetches and proves the file.
-func (d *download) run() error {
-	d.verifier = newVerifier(d.opts)
-	for again := false; ; again = true {
-		attempts, err := d.try(*d.opts.Retry, d.attempt)
-		d.result.Attempts += attempts
-		if err != nil || d.result.Skipped {
-			return err
-		}
-		err = d.verify()
-		if err == nil || again || !errors.Is(err, ErrMismatch) {
-			return err
-		}
-		// Once more from the start: the line or a disk may have flipped a bit.
-		d.log.Warn("ftp verification failed, starting over", "cause", err.Error())
-		d.useless = true
-	}
+func (d *download) run() (err error) {
+	d.verifier = newVerifier(Down, d.opts)
+	d.result.Attempts, err = d.try(*d.opts.Retry, d.attempt)
+	return err
 }
 
 // attempt is one try with one connection: look, decide, move, prove.
@@ -123,6 +114,9 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 		if d.skipsSame(now) {
 			return nil
 		}
+		if err := d.verifier.choose(s); err != nil {
+			return err
+		}
 		for {
 			offset, err := d.decide(now)
 			if err != nil {
@@ -130,7 +124,7 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			}
 			d.start(now.Size, offset)
 			d.meter.resize(now.Size)
-			d.meter.attempt(d.result.Attempts+n, offset)
+			d.meter.attempt(n, offset)
 			before = offset
 			err = d.move(ctx, s, now, offset)
 			if restarts(err) && s.Usable() && offset > 0 {
@@ -143,7 +137,7 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			return d.explain(ctx, s, err)
 		}
 	})
-	if err != nil && restarts(err) {
+	if err != nil && (restarts(err) || d.verifier.startsOver(err)) {
 		d.startOver(err)
 		err = retry.Transient(err)
 	}
@@ -303,24 +297,32 @@ func (d *download) compare(r io.Reader, from, to int64) error {
 	return nil
 }
 
-// prove asks once more: a file that changed while it was read is of no version at all.
+// prove asks once more, as a file that changed while it was read is of no version at all, and then compares what the
+// caller wants compared.
 func (d *download) prove(ctx context.Context, s *session.Session, now sink.ID) error {
 	d.result.Bytes = d.sink.Offset()
-	if now.Size < 0 && now.ModTime.IsZero() {
-		return nil // completion rests on the final reply, and the Verification says so
-	}
-	look, err := s.Look(ctx, d.remote)
-	if err != nil {
-		return err
-	}
-	if then := (sink.ID{Size: look.Size, ModTime: look.ModTime}); !now.Same(then) {
-		if d.changes++; d.changes > maxChanges {
-			return fmt.Errorf("%w: the remote file changed %d times while it was fetched", ErrMismatch, d.changes)
+	d.result.Verification = Verification{} // unless more is seen, completion rests on the final reply
+	if now.Size >= 0 || !now.ModTime.IsZero() {
+		look, err := s.Look(ctx, d.remote)
+		if err != nil {
+			return err
 		}
-		d.startOver(errors.New("the remote file changed"))
-		return retry.Transient(errors.New("the remote file changed while it was fetched"))
+		if then := (sink.ID{Size: look.Size, ModTime: look.ModTime}); !now.Same(then) {
+			if d.changes++; d.changes > maxChanges {
+				return fmt.Errorf("%w: the remote file changed %d times while it was fetched", ErrMismatch, d.changes)
+			}
+			d.startOver(errors.New("the remote file changed"))
+			return retry.Transient(errors.New("the remote file changed while it was fetched"))
+		}
 	}
-	return nil
+	if now.Size >= 0 && d.opts.Verify != VerifyNone {
+		d.result.Verification = sizeProof(d.result.Bytes, now.Size)
+	}
+	proof, err := d.verifier.prove(ctx, s, d.remote, d.result.Bytes, d.sink.Sum())
+	if proof.Method > d.result.Verification.Method {
+		d.result.Verification = proof
+	}
+	return err
 }
 
 // explain finds out what a refused RETR means.

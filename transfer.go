@@ -259,16 +259,12 @@ func (t *transfer) upload(src source.Source, key string) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	u := &upload{transfer: t, source: src, part: remotepart.New(t.remote, key), verifier: newVerifier(t.opts)}
+	u := &upload{transfer: t, source: src, part: remotepart.New(t.remote, key), verifier: newVerifier(Up, t.opts)}
 	return u.run()
 }
 
-func (u *upload) run() error {
-	if u.verifier.expected != "" {
-		u.source.Watch(sha256.New)
-	}
-	attempts, err := u.try(*u.opts.Retry, u.attempt)
-	u.result.Attempts = attempts
+func (u *upload) run() (err error) {
+	u.result.Attempts, err = u.try(*u.opts.Retry, u.attempt)
 	return err
 }
 
@@ -279,6 +275,12 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 			if done, err := u.settleRemote(ctx, s); done || err != nil {
 				return err
 			}
+		}
+		if err := u.verifier.choose(s); err != nil {
+			return err
+		}
+		if u.verifier.algorithm != nil {
+			u.source.Watch(u.verifier.algorithm.New)
 		}
 		offset, err := u.decide(ctx, s, n)
 		if err != nil {
@@ -418,15 +420,15 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 			u.result.Verification = sizeProof(sent, look.Size)
 		}
 	}
-	if u.verifier.expected == "" {
-		return nil
+	proof, err := u.verifier.prove(ctx, s, u.part.Name(), sent, u.source.Sum())
+	if proof.Method > u.result.Verification.Method {
+		u.result.Verification = proof
 	}
-	proof, err := u.verifier.compare(u.source.Sum())
-	if err != nil {
-		return retry.Permanent(err)
+	if u.verifier.startsOver(err) {
+		u.result.RestartReason = err.Error()
+		return errors.Join(retry.Transient(err), u.part.Remove(ctx, s))
 	}
-	u.result.Verification = proof
-	return nil
+	return err
 }
 
 // commit gives the file its time and its name.

@@ -1,13 +1,22 @@
 package ftpclient
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"hash"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
+	"github.com/corexalgo/ftpclient/internal/source"
+	"github.com/corexalgo/ftpclient/internal/wire"
 )
 
 // VerifyMode says how a transferred file is proved before it appears under its name.
@@ -77,40 +86,168 @@ func isSHA256(s string) bool {
 	return err == nil && len(b) == sha256.Size
 }
 
-// A verifier sees the content of a transfer as far as the proof needs it.
-type verifier struct{ expected string }
+// errDigest is ErrMismatch found by a digest: the line or a disk may have flipped a bit, and the transfer starts over once.
+var errDigest = fmt.Errorf("%w in digest", ErrMismatch)
 
-func newVerifier(opts TransferOptions) verifier {
-	return verifier{expected: strings.ToLower(opts.SHA256)}
+// A verifier proves one transfer, from the choice of a digest before it begins.
+type verifier struct {
+	mode      VerifyMode
+	expected  string
+	direction Direction
+	algorithm *session.Algorithm // that all content is digested by; nil: none
+	chosen    bool
+	again     bool // the transfer started over because of a digest
+}
+
+func newVerifier(direction Direction, opts TransferOptions) verifier {
+	return verifier{mode: opts.Verify, expected: strings.ToLower(opts.SHA256), direction: direction}
+}
+
+// choose picks the digest that the proof needs, and finds out whether there can be a proof, before anything moves.
+func (v *verifier) choose(s *session.Session) error {
+	if v.chosen {
+		return nil
+	}
+	if v.expected != "" || v.mode == VerifyReadBack {
+		a := session.SHA256()
+		v.algorithm = &a
+	}
+	if v.mode == VerifyHash || (v.mode == VerifyBest && v.algorithm == nil) {
+		offered := s.Algorithms()
+		if v.algorithm != nil { // the server's digest must be of the kind that the caller expects
+			offered = slices.DeleteFunc(offered, func(a session.Algorithm) bool { return a.Name != v.algorithm.Name })
+		}
+		if len(offered) == 0 && v.mode == VerifyHash {
+			return retry.Permanent(fmt.Errorf("%w: the server computes no digest that can be used", ErrUnverifiable))
+		}
+		if len(offered) > 0 {
+			v.algorithm = &offered[0]
+		}
+	}
+	v.chosen = true
+	return nil
 }
 
 // watch makes a sink, just started or continued, show its content.
 func (v *verifier) watch(s sink.Sink) error {
-	if v.expected == "" {
+	if v.algorithm == nil {
 		return nil
 	}
-	return s.Watch("SHA-256", sha256.New)
+	return s.Watch(v.algorithm.Name, v.algorithm.New)
 }
 
-// compare checks a digest against the expected one.
-func (v *verifier) compare(sum []byte) (Verification, error) {
+// prove compares what was moved, whose digest is sum, with the remote file called name.
+func (v *verifier) prove(ctx context.Context, s *session.Session, name string, size int64, sum []byte) (Verification, error) {
 	ours := hex.EncodeToString(sum)
-	proof := Verification{Method: VerifiedExpected, Algorithm: "SHA-256", Local: ours, Remote: v.expected}
-	if ours != v.expected {
-		return proof, fmt.Errorf("%w: SHA-256 is %s, expected %s", ErrMismatch, ours, v.expected)
+	var proof Verification
+	if v.mode == VerifyReadBack {
+		theirs, err := readBack(ctx, s, name, v.algorithm.New())
+		if err != nil {
+			return proof, err
+		}
+		if proof, err = v.compare(VerifiedReadBack, ours, theirs); err != nil {
+			return proof, err
+		}
+	}
+	if v.mode == VerifyHash || (v.mode == VerifyBest && v.expected == "" && v.algorithm != nil) {
+		theirs, err := s.Hash(ctx, *v.algorithm, name, size)
+		switch {
+		case err == nil:
+			if proof, err = v.compare(VerifiedServerHash, ours, theirs); err != nil {
+				return proof, err
+			}
+		case refused(err) == nil || retry.Retryable(err):
+			return proof, err
+		case v.mode == VerifyHash:
+			return proof, retry.Permanent(fmt.Errorf("%w: %w", ErrUnverifiable, err))
+		}
+	}
+	if v.expected == "" {
+		return proof, nil
+	}
+	proof, err := v.compare(VerifiedExpected, ours, v.expected)
+	if err != nil && v.direction == Up { // the local file is not what it should be, and stays so
+		err = retry.Permanent(fmt.Errorf("%w: SHA-256 is %s, expected %s", ErrMismatch, ours, v.expected))
+	}
+	return proof, err
+}
+
+func (v *verifier) compare(method VerifyMethod, ours, theirs string) (Verification, error) {
+	proof := Verification{Method: method, Algorithm: v.algorithm.Name, Local: ours, Remote: theirs}
+	if ours != theirs {
+		return proof, fmt.Errorf("%w: %s is %s, expected %s (%s)", errDigest, v.algorithm.Name, ours, theirs, method)
 	}
 	return proof, nil
 }
 
-// verify proves a download that has all its bytes.
-func (d *download) verify() (err error) {
-	switch {
-	case d.verifier.expected != "":
-		d.result.Verification, err = d.verifier.compare(d.sink.Sum())
-	case d.id.Size >= 0 && d.opts.Verify != VerifyNone:
-		d.result.Verification = sizeProof(d.result.Bytes, d.id.Size)
+// startsOver tells whether err is worth beginning the transfer once more.
+func (v *verifier) startsOver(err error) bool {
+	if v.again || !errors.Is(err, errDigest) {
+		return false
 	}
-	return err
+	v.again = true
+	return true
+}
+
+// readBack digests the remote file by moving it here.
+func readBack(ctx context.Context, s *session.Session, name string, h hash.Hash) (string, error) {
+	r, err := s.Retrieve(ctx, name, 0, session.TransferOptions{})
+	if err != nil {
+		return "", err
+	}
+	buf := wire.GetBuffer()
+	defer wire.PutBuffer(buf)
+	_, err = io.CopyBuffer(h, struct{ io.Reader }{r}, *buf)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Verify compares a remote file with a local one as mode says: VerifySize and VerifyBest take the proof that is there,
+// VerifyHash and VerifyReadBack insist. A difference is ErrMismatch, with both values in the Verification.
+func (c *Client) Verify(ctx context.Context, server, remote, local string, mode VerifyMode) (Verification, error) {
+	var proof Verification
+	err := c.repeat(ctx, "verify", server, remote, func(ctx context.Context, s *session.Session) error {
+		src, err := source.Open(local)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = src.Close() }()
+		look, err := s.Look(ctx, remote)
+		if err != nil {
+			return err
+		}
+		if look.SizeErr != nil {
+			if _, err := stat(ctx, s, remote); err != nil {
+				return err
+			}
+		}
+		proof = Verification{}
+		if look.Size >= 0 && mode != VerifyNone {
+			proof = sizeProof(src.Size(), look.Size)
+			if src.Size() != look.Size {
+				return retry.Permanent(fmt.Errorf("%w: local size is %d, remote %d", ErrMismatch, src.Size(), look.Size))
+			}
+		}
+		v := verifier{mode: mode, direction: Down}
+		if err := v.choose(s); err != nil || v.algorithm == nil {
+			return err
+		}
+		src.Watch(v.algorithm.New)
+		if err := src.Rewind(src.Size()); err != nil {
+			return err
+		}
+		better, err := v.prove(ctx, s, remote, src.Size(), src.Sum())
+		if better.Method > proof.Method {
+			proof = better
+		}
+		if errors.Is(err, ErrMismatch) {
+			err = retry.Permanent(err)
+		}
+		return err
+	})
+	return proof, err
 }
 
 func sizeProof(local, remote int64) Verification {

@@ -35,6 +35,9 @@ var algorithms = []Algorithm{
 	{Name: "CRC32", New: func() hash.Hash { return crc32.NewIEEE() }, own: []string{"XCRC"}},
 }
 
+// SHA256 is the algorithm of that name, whether or not the server offers it.
+func SHA256() Algorithm { return algorithms[0] }
+
 // hashRate is what a server is trusted to read and digest at least, in bytes a second.
 const hashRate = 16 << 20
 
