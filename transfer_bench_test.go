@@ -1,0 +1,144 @@
+package ftpclient_test
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jlaffaye/ftp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+const benchSize = 64 * mib
+
+// benchServer is a server with one file, and a client of it. The server and its proxy run in the same process: compare the
+// rows of one run with one another, and with nothing else.
+func benchServer(b *testing.B) (*ftptest.Server, *ftpclient.Client) {
+	b.Helper()
+	srv := ftptest.Start(b, ftptest.Options{})
+	put(b, srv, "big", make([]byte, benchSize))
+	client, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{
+		"srv": {Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: ftpclient.Secret(srv.Password())},
+	}})
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = client.Close() })
+	return srv, client
+}
+
+func bare(b *testing.B, srv *ftptest.Server) *ftp.ServerConn {
+	b.Helper()
+	conn, err := ftp.Dial(srv.Addr())
+	require.NoError(b, err)
+	require.NoError(b, conn.Login(srv.User(), srv.Password()))
+	b.Cleanup(func() { _ = conn.Quit() })
+	return conn
+}
+
+func measure(b *testing.B, f func() error) {
+	b.Helper()
+	b.SetBytes(benchSize)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := f(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDownload(b *testing.B) {
+	srv, client := benchServer(b)
+	local := filepath.Join(b.TempDir(), "big")
+	b.Run("ours", func(b *testing.B) {
+		measure(b, func() error {
+			_, err := client.Download(b.Context(), "srv", "big", local, &ftpclient.TransferOptions{NoSync: true})
+			return err
+		})
+	})
+	b.Run("jlaffaye", func(b *testing.B) {
+		conn := bare(b, srv)
+		measure(b, func() error {
+			r, err := conn.Retr("big")
+			if err != nil {
+				return err
+			}
+			return writeFile(local, r)
+		})
+	})
+	b.Run("socket", func(b *testing.B) {
+		measure(b, func() error {
+			conn := rawSender(b, filepath.Join(srv.Dir(), "big"))
+			return writeFile(local, conn)
+		})
+	})
+}
+
+func BenchmarkUpload(b *testing.B) {
+	srv, client := benchServer(b)
+	local := filepath.Join(b.TempDir(), "big")
+	require.NoError(b, os.WriteFile(local, make([]byte, benchSize), 0o600))
+	b.Run("ours", func(b *testing.B) {
+		measure(b, func() error {
+			_, err := client.Upload(b.Context(), "srv", local, "up", nil)
+			return err
+		})
+	})
+	b.Run("jlaffaye", func(b *testing.B) {
+		conn := bare(b, srv)
+		measure(b, func() error {
+			f, err := os.Open(local)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = f.Close() }()
+			return conn.Stor("up", f)
+		})
+	})
+	b.Run("socket", func(b *testing.B) {
+		measure(b, func() error {
+			return writeFile(filepath.Join(srv.Dir(), "up"), rawSender(b, local))
+		})
+	})
+}
+
+func writeFile(path string, r io.ReadCloser) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(f, r); err != nil {
+		return err
+	}
+	if err := r.Close(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// rawSender is a loopback socket through which a file comes, with no FTP: the limit.
+func rawSender(b *testing.B, path string) net.Conn {
+	b.Helper()
+	l, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	go func() {
+		defer func() { _ = l.Close() }()
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		f, err := os.Open(path)
+		if err != nil {
+			return
+		}
+		defer func() { _ = f.Close() }()
+		_, _ = io.Copy(conn, f)
+	}()
+	conn, err := (&net.Dialer{}).DialContext(b.Context(), "tcp", l.Addr().String())
+	require.NoError(b, err)
+	return conn
+}
