@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+)
+
+// A command is one word that ftpcp understands.
+type command struct {
+	name    string
+	args    []string // what follows the flags, as the usage names it; exactly so many
+	summary string
+	prepare func(*flag.FlagSet) action // registers the command's own flags
+}
+
+// An action is a command with its flags parsed.
+type action func(ctx context.Context, t *tool, args []string) error
+
+var commands = []command{
+	{"get", []string{"URL", "LOCAL"}, "download a file", prepareGet},
+	{"put", []string{"LOCAL", "URL"}, "upload a file", preparePut},
+	{"ls", []string{"URL"}, "list a directory", prepareList},
+	{"mkdir", []string{"URL"}, "make a directory, and those above it", prepareMkdir},
+	{"mv", []string{"URL", "PATH"}, "rename a file or directory on its server", prepareMove},
+	{"rm", []string{"URL"}, "remove a file or an empty directory", prepareRemove},
+}
+
+func lookup(name string) (command, bool) {
+	for _, c := range commands {
+		if c.name == name {
+			return c, true
+		}
+	}
+	return command{}, false
+}
+
+// flags are the command's own ones.
+func (c command) flags() *flag.FlagSet {
+	flags := newFlags(c.name)
+	c.prepare(flags)
+	return flags
+}
+
+// usage is the command's call on one line.
+func (c command) usage() string {
+	words := []string{"ftpcp", c.name}
+	c.flags().VisitAll(func(f *flag.Flag) {
+		kind, _ := flag.UnquoteUsage(f)
+		words = append(words, "["+strings.TrimSpace("-"+f.Name+" "+kind)+"]")
+	})
+	return strings.Join(append(words, c.args...), " ")
+}
+
+const helpAfter = `
+URL is ftp://[user[:password]@]host[:port]/path, or ftpes:// for explicit and ftps:// for implicit TLS. The path begins
+at the login directory; an absolute one has two slashes, ftp://host//etc/motd. Without a password in the URL the one in
+the environment variable FTP_PASSWORD is used, if the URL names a user.
+
+LOCAL may be a folder, or end in a slash: then the file has the same name there. So may the URL of put.
+
+The exit status is 0 only if all was done and every file proved to be whole, 1 after a failure, 2 after wrong usage.
+`
+
+// help prints what ftpcp can do, or the flags of one command.
+func (t *tool) help(args []string) error {
+	shared := newFlags("ftpcp")
+	t.register(shared)
+	var b strings.Builder
+	if len(args) > 0 {
+		c, ok := lookup(args[0])
+		if !ok {
+			return &usageError{"no such command; see: ftpcp help"}
+		}
+		fmt.Fprintf(&b, "%s: %s\n", c.usage(), c.summary)
+		printFlags(&b, c.flags())
+	} else {
+		b.WriteString("ftpcp copies files to and from FTP servers.\n\n")
+		for _, c := range commands {
+			fmt.Fprintf(&b, "  %-36s %s\n", c.usage(), c.summary)
+		}
+		fmt.Fprintf(&b, "  %-36s %s\n", "ftpcp help [command]", "print this, or a command's flags")
+		b.WriteString(helpAfter)
+	}
+	b.WriteString("\nFlags of every command:\n")
+	printFlags(&b, shared)
+	_, err := t.stdout.Write([]byte(b.String()))
+	return err
+}
+
+func printFlags(b *strings.Builder, flags *flag.FlagSet) {
+	flags.SetOutput(b)
+	flags.PrintDefaults()
+}

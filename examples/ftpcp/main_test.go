@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const password = "s3cr3t-pass"
+
+// serve starts a server whose password must never be printed.
+func serve(t *testing.T, o ftptest.Options) *ftptest.Server {
+	t.Helper()
+	o.Password = password
+	return ftptest.Start(t, o)
+}
+
+// An outcome is what a call of ftpcp left behind.
+type outcome struct {
+	status         int
+	stdout, stderr string
+}
+
+func ftpcp(t *testing.T, args ...string) outcome {
+	t.Helper()
+	return ftpcpIn(t, t.Context(), nil, args...)
+}
+
+func ftpcpIn(t *testing.T, ctx context.Context, env map[string]string, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, args, func(key string) string { return env[key] }, &stdout, &stderr)
+	assert.NotContains(t, stdout.String()+stderr.String(), password, "%q", args)
+	return outcome{status, stdout.String(), stderr.String()}
+}
+
+// fails asserts an exit status and one line that holds words.
+func (o outcome) fails(t *testing.T, status int, words ...string) {
+	t.Helper()
+	assert.Equal(t, status, o.status, o.stderr)
+	assert.Empty(t, o.stdout)
+	assert.Equal(t, 1, strings.Count(o.stderr, "\n"), "one line: %s", o.stderr)
+	assert.True(t, strings.HasPrefix(o.stderr, "ftpcp: "), o.stderr)
+	for _, w := range words {
+		assert.Contains(t, o.stderr, w)
+	}
+}
+
+func (o outcome) succeeds(t *testing.T) {
+	t.Helper()
+	assert.Zero(t, o.status, o.stderr)
+}
+
+func content(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(b) // always nil
+	return b
+}
+
+func write(t *testing.T, dir, name string, b []byte) string {
+	t.Helper()
+	file := filepath.Join(dir, filepath.FromSlash(name))
+	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	require.NoError(t, os.WriteFile(file, b, 0o600))
+	return file
+}
+
+func holds(t *testing.T, want []byte, path ...string) {
+	t.Helper()
+	got, err := os.ReadFile(filepath.Join(path...))
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(want, got), "%d bytes, want %d", len(got), len(want))
+}
+
+// without is a URL of the server with neither password nor, if user is "", a user.
+func without(t *testing.T, srv *ftptest.Server, user, path string) string {
+	t.Helper()
+	u, err := url.Parse(srv.URL(path))
+	require.NoError(t, err)
+	u.User = nil
+	if user != "" {
+		u.User = url.User(user)
+	}
+	return u.String()
+}
+
+func TestHelpTellsEveryCommandAndItsFlags(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}} {
+		o := ftpcp(t, args...)
+		o.succeeds(t)
+		for _, c := range commands {
+			assert.Contains(t, o.stdout, c.usage())
+		}
+		assert.Contains(t, o.stdout, "FTP_PASSWORD")
+		assert.Contains(t, o.stdout, "-insecure")
+		assert.Empty(t, o.stderr)
+	}
+	for _, c := range commands {
+		for _, args := range [][]string{{"help", c.name}, {c.name, "-h"}} {
+			o := ftpcp(t, args...)
+			o.succeeds(t)
+			assert.Contains(t, o.stdout, c.usage())
+		}
+	}
+	assert.Equal(t, "ftpcp get [-resume] URL LOCAL", commands[0].usage())
+	ftpcp(t, "help", "nonsense").fails(t, 2, "no such command")
+}
+
+func TestWrongUsageIsStatus2AndOneLineWithoutSecrets(t *testing.T) {
+	const there = "ftp://user:" + password + "@127.0.0.1:1/x"
+	for _, args := range [][]string{
+		{},
+		{there, "x"},
+		{"got", there, "x"},
+		{"get"},
+		{"get", there},
+		{"get", there, "x", "y"},
+		{"get", "x", there},
+		{"get", there, there},
+		{"get", there, ""},
+		{"get", strings.Replace(there, "ftp:", "http:", 1), "x"},
+		{"get", "ftp://user:" + password + "@/x", "x"},
+		{"get", "ftp://user:" + password + "@127.0.0.1", "x"},
+		{"get", "ftp://user:" + password + "@127.0.0.1/dir/", "x"},
+		{"get", "-resume=" + there, there, "x"},
+		{"get", "-" + there, "x"},
+		{"get", "-nonsense", there, "x"},
+		{"-nonsense", "get", there, "x"},
+		{"-cacert", "/nonexistent", "get", strings.Replace(there, "ftp:", "ftpes:", 1), "x"},
+		{"put", there, "x"},
+		{"put", there, there},
+		{"put", "", there},
+		{"ls"},
+		{"ls", "x"},
+		{"mkdir"},
+		{"mv", there, there},
+		{"mv", there, ""},
+		{"rm"},
+	} {
+		ftpcp(t, args...).fails(t, 2)
+	}
+}
+
+func TestAPasswordFromTheEnvironmentIsForNamedUsersOnly(t *testing.T) {
+	var mu sync.Mutex
+	var sent []string
+	srv := serve(t, ftptest.Options{OnCommand: func(cmd, arg string) {
+		if cmd == "PASS" {
+			mu.Lock()
+			defer mu.Unlock()
+			sent = append(sent, arg)
+		}
+	}})
+	write(t, srv.Dir(), "f", content(10))
+	local := filepath.Join(t.TempDir(), "f")
+	env := map[string]string{"FTP_PASSWORD": password}
+
+	ftpcpIn(t, t.Context(), env, "get", without(t, srv, srv.User(), "f"), local).succeeds(t)
+	holds(t, content(10), local)
+	ftpcpIn(t, t.Context(), env, "get", without(t, srv, "", "f"), local).fails(t, 1, "530")
+	ftpcpIn(t, t.Context(), map[string]string{"FTP_PASSWORD": "other"}, "ls", srv.URL("")).succeeds(t)
+	assert.Equal(t, []string{password, "anonymous@", password}, sent)
+}
+
+func TestARefusedLoginIsTriedOnceAndSaysSo(t *testing.T) {
+	srv := serve(t, ftptest.Options{})
+	env := map[string]string{"FTP_PASSWORD": "wrong-" + password}
+	o := ftpcpIn(t, t.Context(), env, "ls", without(t, srv, srv.User(), ""))
+	o.fails(t, 1, "530", srv.Addr())
+	assert.Equal(t, 1, srv.Stats().Commands["PASS"])
+}
+
+func TestVerboseShowsCommandsButNoPassword(t *testing.T) {
+	srv := serve(t, ftptest.Options{})
+	write(t, srv.Dir(), "f", content(10))
+	o := ftpcp(t, "get", "-verbose", srv.URL("f"), filepath.Join(t.TempDir(), "f"))
+	o.succeeds(t)
+	assert.Contains(t, o.stderr, "RETR")
+	assert.Contains(t, o.stderr, "PASS")
+}

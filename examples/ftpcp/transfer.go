@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/corexalgo/ftpclient"
+)
+
+// transferFlags are those of every command that moves files.
+type transferFlags struct {
+	resume bool
+}
+
+func (f *transferFlags) register(flags *flag.FlagSet) {
+	flags.BoolVar(&f.resume, "resume", false, "continue where an earlier call was broken off, if the file is still the same")
+}
+
+// options are the TransferOptions that the flags ask for.
+func (f *transferFlags) options(t *tool) *ftpclient.TransferOptions {
+	opts := &ftpclient.TransferOptions{Resume: f.resume}
+	if !t.quiet && !t.verbose {
+		opts.Progress = unlessInVain(ftpclient.NewProgressBar(t.stderr))
+	}
+	return opts
+}
+
+// unlessInVain begins to show a transfer when its first bytes move or it is tried again: of one that failed before, the
+// error says it all.
+func unlessInVain(show ftpclient.ProgressFunc) ftpclient.ProgressFunc {
+	var begun *ftpclient.Progress // the first call, held back
+	shown := false
+	return func(p ftpclient.Progress) {
+		if begun == nil {
+			begun = &p
+		}
+		if !shown && p.Bytes == 0 && p.Attempt < 2 && !p.Done {
+			return
+		}
+		if !shown {
+			shown = true
+			show(*begun)
+		}
+		show(p)
+	}
+}
+
+// conclude says how the transfer to target went. It is an error that a file is not proved to be whole, too.
+func (t *tool) conclude(ctx context.Context, target string, result *ftpclient.Result, err error) error {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return errors.New("interrupted; the same command with -resume will continue")
+	case err != nil && result != nil && result.Transferred > 0 && ftpclient.Retryable(err):
+		return fmt.Errorf("%w (the same command with -resume will continue)", err)
+	case err != nil:
+		return err
+	}
+	if result.RestartReason != "" {
+		t.note("%s: started over: %s", target, result.RestartReason)
+	}
+	if result.Verification.Method == ftpclient.VerifiedNone {
+		return fmt.Errorf("%s: arrived, but the server tells no sizes: nothing proves that it is whole", target)
+	}
+	t.note("%s: %d bytes, checked: %s", target, result.Bytes, result.Verification)
+	return nil
+}
+
+// localPath refuses what is a URL in the place of a path, without repeating the password in it.
+func localPath(arg string) error {
+	if arg == "" || strings.Contains(arg, "://") {
+		return &usageError{"LOCAL is the path of a local file or folder"}
+	}
+	return nil
+}
+
+// isFolder reports whether a local path is a folder, or must be one.
+func isFolder(local string) bool {
+	if os.IsPathSeparator(local[len(local)-1]) {
+		return true
+	}
+	info, err := os.Stat(local)
+	return err == nil && info.IsDir()
+}
