@@ -55,6 +55,7 @@ func (o outcome) fails(t *testing.T, status int, words ...string) {
 	assert.Empty(t, o.stdout)
 	assert.Equal(t, 1, strings.Count(o.stderr, "\n"), "one line: %s", o.stderr)
 	assert.True(t, strings.HasPrefix(o.stderr, "ftpcp: "), o.stderr)
+	assert.NotContains(t, o.stderr, "\uFFFD")
 	for _, w := range words {
 		assert.Contains(t, o.stderr, w)
 	}
@@ -141,6 +142,7 @@ func TestWrongUsageIsStatus2AndOneLineWithoutSecrets(t *testing.T) {
 		{"get", "-nonsense", there, "x"},
 		{"-nonsense", "get", there, "x"},
 		{"-cacert", "/nonexistent", "get", strings.Replace(there, "ftp:", "ftpes:", 1), "x"},
+		{"-cacert", "/nonexistent", "get", there, "x"}, // two faults
 		{"put", there, "x"},
 		{"put", there, there},
 		{"put", "", there},
