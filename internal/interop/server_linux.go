@@ -92,7 +92,8 @@ func (s *Server) run(tb testing.TB, command []string, libraries string) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
 	const script = `set -e
 for name in passwd group shadow pam.d; do mount --bind "$0/etc/$name" "/etc/$name"; done
-exec "$@"`
+"$@" &
+wait $!`
 	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", script, s.root}, command...)...)
 	cmd.Dir = "/"
 	cmd.Env = []string{
@@ -101,9 +102,11 @@ exec "$@"`
 	}
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		// The server is the first process of its PID namespace: when it is killed
+		// The shell is the first process of the PID namespace: when it is killed
 		// the kernel ends every session before Wait returns, whatever process
-		// group they chose.
+		// group they chose. The server itself must not be the first: orphaned
+		// processes become the first one's children, and vsftpd aborts at the end
+		// of a child that it did not start.
 		Cloneflags:   syscall.CLONE_NEWPID,
 		Unshareflags: syscall.CLONE_NEWNS,
 		Pdeathsig:    syscall.SIGKILL,
