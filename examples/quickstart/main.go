@@ -71,7 +71,7 @@ func run(ctx context.Context, out io.Writer, size, rate int64) (err error) {
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
 	}
-	d.say("\nAll of it worked. The server stops now, and both temporary folders are removed.")
+	d.say("\nAll of it worked. The server stops now, and the temporary folders are removed.")
 	return nil
 }
 
@@ -94,7 +94,7 @@ func (d *demo) connect(ctx context.Context, rate int64) (err error) {
 	if err := d.client.Ping(ctx, "demo"); err != nil {
 		return errors.Join(err, d.client.Close())
 	}
-	d.say("An FTP server with TLS runs inside this program, at %s, over a temporary folder.", d.server.Addr())
+	d.say("An FTP server with TLS runs inside this program, at %s.", d.server.Addr())
 	return nil
 }
 

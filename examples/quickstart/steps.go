@@ -37,8 +37,8 @@ func (d *demo) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("   Stored in %.1f s. It had a hidden temporary name until the server held all %d bytes.",
-		result.Elapsed.Seconds(), result.Bytes)
+	d.say("   Stored in %.1f s. It had a hidden name until the server held every byte.",
+		result.Elapsed.Seconds())
 	return nil
 }
 
@@ -57,9 +57,10 @@ func (d *demo) downloadOverABrokenLine(ctx context.Context) error {
 	if result.Attempts < 2 || result.Transferred >= d.size+cut {
 		return fmt.Errorf("%d attempts moved %d bytes: the cut was not seen, or not healed", result.Attempts, result.Transferred)
 	}
-	d.say("   The connection broke after %s, and the same call went on from there in attempt %d.", megabytes(cut), result.Attempts)
-	d.say("   It moved %s for a file of %s: the bytes just before the break were fetched twice, and compared.",
+	d.say("   The connection broke after %s. The same call went on from there, in", megabytes(cut))
+	d.say("   attempt %d: it moved %s for a file of %s, as the bytes just before", result.Attempts,
 		megabytes(result.Transferred), megabytes(result.Bytes))
+	d.say("   the break were fetched twice, and compared.")
 	return nil
 }
 
@@ -82,7 +83,7 @@ func (d *demo) cancelAndResume(ctx context.Context) error {
 	if _, err := os.Stat(d.copy(2)); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("a cancelled download left something under its name: %w", err)
 	}
-	d.say("   Cancelled. There is no half a file: what came is kept hidden beside the place where the file will be.")
+	d.say("   Cancelled. There is no half a file: what came is kept in a hidden one.")
 
 	result, err := d.client.Download(ctx, "demo", remote, d.copy(2), &ftpclient.TransferOptions{
 		Resume:   true,
@@ -95,9 +96,9 @@ func (d *demo) cancelAndResume(ctx context.Context) error {
 	if result.ResumedFrom == 0 {
 		return fmt.Errorf("nothing was kept: %s", result.RestartReason)
 	}
-	d.say("   The second call, with Resume, found %s of it proved to be the same file, and moved %s.",
-		megabytes(result.ResumedFrom), megabytes(result.Transferred))
-	d.say("   Before the file got its name it was checked by: %s.", result.Verification)
+	d.say("   The second call, with Resume, kept %s, proved to be of the same file,", megabytes(result.ResumedFrom))
+	d.say("   and moved %s. Before the file got its name it was checked by its", megabytes(result.Transferred))
+	d.say("   %s.", result.Verification)
 	return nil
 }
 
@@ -113,7 +114,8 @@ func (d *demo) verify(context.Context) error {
 			return fmt.Errorf("%s has SHA-256 %s, want %s", name, sum, d.sha256)
 		}
 	}
-	d.say("   SHA-256 of the original, of the server's file and of both copies: %s…, all equal.", d.sha256[:16])
+	d.say("   SHA-256 of the original, the server's file and both copies: all equal,")
+	d.say("   %s", d.sha256)
 	return nil
 }
 
