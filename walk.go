@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"github.com/corexalgo/ftpclient/internal/listing"
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
+	"github.com/corexalgo/ftpclient/internal/walk"
 )
 
 // An Entry is what a server tells of one name.
@@ -30,240 +34,247 @@ type Entry struct {
 func (e Entry) IsDir() bool { return e.Mode.IsDir() }
 
 func newEntry(dir string, e listing.Entry) Entry {
+	full := below(dir) + e.Name
 	return Entry{
-		Path: path.Join(dir, e.Name), Name: e.Name, Size: e.Size, ModTime: e.ModTime.UTC(), Mode: e.Mode, Target: e.Target,
+		// One string for both: of a large tree, names are what takes the memory.
+		Path: full, Name: full[len(full)-len(e.Name):],
+		Size: e.Size, ModTime: e.ModTime.UTC(), Mode: e.Mode, Target: e.Target,
 	}
+}
+
+// below is what the paths of a directory's entries begin with.
+func below(dir string) string {
+	dir = path.Clean(dir)
+	switch dir {
+	case ".":
+		return ""
+	case "/":
+		return "/"
+	}
+	return dir + "/"
+}
+
+// directory is the Entry of a directory of which nothing else is known.
+func directory(name string) Entry {
+	return Entry{Path: name, Name: path.Base(path.Clean(name)), Size: -1, Mode: fs.ModeDir}
 }
 
 // List reads a directory, "" being the login directory: its entries sorted by name, without "." and "..". Rows that cannot
-// be read or name something unsafe are errors, joined into the one that is returned beside all other entries.
+// be read or name something unsafe, and second rows of one name, are errors, joined into the one that is returned beside all
+// other entries. It takes three round trips.
 func (c *Client) List(ctx context.Context, server, dir string) ([]Entry, error) {
-	var entries []Entry
-	var faults []error
-	err := c.repeat(ctx, "list", server, dir, func(ctx context.Context, s *session.Session) error {
-		entries, faults = nil, nil
-		return s.List(ctx, dir, func(e listing.Entry, err error) bool {
-			if err != nil {
-				faults = append(faults, err)
-			} else {
-				entries = append(entries, newEntry(dir, e))
-			}
-			return true
-		})
-	})
-	if err == nil && len(faults) > 0 {
-		err = wrap("list", server, dir, retry.Permanent(errors.Join(faults...)))
+	op, err := c.begin(ctx, "list", server, dir)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	defer op.end()
+	entries, faults, err := op.readDir(op.ctx, dir)
+	if err == nil && len(faults) > 0 {
+		err = op.wrap(retry.Permanent(faults))
+	}
 	return entries, err
 }
 
-// Stat tells of one name: by MLST, or where the server has none, by CWD, SIZE, MDTM and its parent's listing. The error is
-// fs.ErrNotExist only when the name was proved to be absent; a server's mere 550 is not a proof.
-func (c *Client) Stat(ctx context.Context, server, path string) (Entry, error) {
-	var entry Entry
-	err := c.repeat(ctx, "stat", server, path, func(ctx context.Context, s *session.Session) error {
-		var err error
-		entry, err = stat(ctx, s, path)
-		return err
-	})
-	return entry, err
-}
-
-// IsDir reports whether path is a directory. A path that is proved absent is not one, and no error.
-func (c *Client) IsDir(ctx context.Context, server, path string) (bool, error) {
-	e, err := c.Stat(ctx, server, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && e.IsDir(), err
-}
-
-// Exists reports whether there is anything at path. Only a proved absence is false without an error.
-func (c *Client) Exists(ctx context.Context, server, path string) (bool, error) {
-	_, err := c.Stat(ctx, server, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func isRoot(name string) bool {
-	return name == "" || path.Clean(name) == "." || path.Clean(name) == "/"
-}
-
-func refused(err error) *reply.Error {
-	var e *reply.Error
-	if errors.As(err, &e) && e.Code != 421 {
-		return e
-	}
-	return nil
-}
-
-func stat(ctx context.Context, s *session.Session, name string) (Entry, error) {
-	dir := path.Dir(path.Clean(name))
-	if dir == "." {
-		dir = ""
-	}
-	if isRoot(name) {
-		return Entry{Path: name, Name: path.Base(path.Clean(name)), Size: -1, Mode: fs.ModeDir}, s.IsDir(ctx, path.Clean("/" + name)[:min(1, len(name))])
-	}
-	e, err := s.Fact(ctx, name)
-	if err == nil {
-		e.Name = path.Base(path.Clean(name))
-		return newEntry(dir, e), nil
-	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		return statWithoutMLST(ctx, s, dir, name)
-	}
-	r := refused(err)
-	if r == nil {
-		return Entry{}, err
-	}
-	if reply.SaysAbsent(r.Text) && !errors.Is(r, fs.ErrPermission) {
-		return Entry{}, absent(err) // MLST takes any kind of name: this is the operating system's answer
-	}
-	return statInParent(ctx, s, dir, name, err)
-}
-
-func statWithoutMLST(ctx context.Context, s *session.Session, dir, name string) (Entry, error) {
-	entry := Entry{Path: path.Join(dir, path.Base(name)), Name: path.Base(path.Clean(name)), Size: -1}
-	err := s.IsDir(ctx, name)
-	if err == nil {
-		entry.Mode = fs.ModeDir
-		return entry, nil
-	}
-	if refused(err) == nil {
-		return Entry{}, err
-	}
-	look, lerr := s.Look(ctx, name)
-	if lerr != nil {
-		return Entry{}, lerr
-	}
-	if look.SizeErr == nil {
-		entry.Size, entry.ModTime = look.Size, look.ModTime
-		return entry, nil
-	}
-	return statInParent(ctx, s, dir, name, look.SizeErr)
-}
-
-// statInParent looks for name where it must be listed. Only a listing that was read whole proves an absence.
-func statInParent(ctx context.Context, s *session.Session, dir, name string, said error) (Entry, error) {
-	base := path.Base(path.Clean(name))
-	var found *Entry
-	incomplete := false
-	err := s.List(ctx, dir, func(e listing.Entry, err error) bool {
-		if err != nil {
-			incomplete = true
-		} else if e.Name == base {
-			entry := newEntry(dir, e)
-			found = &entry
-		}
-		return true
-	})
-	switch {
-	case found != nil:
-		return *found, nil
-	case err == nil && !incomplete && !strings.HasPrefix(base, "."):
-		return Entry{}, absent(said)
-	case err != nil && refused(err) == nil && !errors.Is(err, session.ErrNotDir):
-		return Entry{}, err
-	case err != nil && dir != "" && !isRoot(dir):
-		if _, derr := stat(ctx, s, dir); errors.Is(derr, fs.ErrNotExist) {
-			return Entry{}, absent(said)
-		}
-	}
-	return Entry{}, said
-}
-
-// MkdirAll makes dir and every directory above it that is missing. It is no error if dir is there already.
-func (c *Client) MkdirAll(ctx context.Context, server, dir string) error {
-	return c.repeat(ctx, "mkdir", server, dir, func(ctx context.Context, s *session.Session) error {
-		_, err := mkdirAll(ctx, s, dir)
-		return err
-	})
-}
-
-// mkdirAll tells whether it made anything. It is safe to repeat: what an earlier try made is there.
-func mkdirAll(ctx context.Context, s *session.Session, dir string) (made bool, err error) {
-	if isRoot(dir) {
-		return false, nil
-	}
-	err = s.Mkdir(ctx, dir)
-	if err == nil || refused(err) == nil {
-		return err == nil, err
-	}
-	// It is there, or its parent is not, or it is forbidden; the reply does not tell which.
-	isDir := s.IsDir(ctx, dir)
-	if isDir == nil || refused(isDir) == nil {
-		return false, isDir
-	}
-	parent := path.Dir(path.Clean(dir))
-	if parentMade, perr := mkdirAll(ctx, s, parent); perr != nil || !parentMade {
-		if perr != nil {
-			return parentMade, perr
-		}
-		return false, err
-	}
-	return true, s.Mkdir(ctx, dir)
-}
-
-// Remove removes a file or an empty directory.
-func (c *Client) Remove(ctx context.Context, server, path string) error {
-	sent := false
-	return c.repeat(ctx, "remove", server, path, func(ctx context.Context, s *session.Session) error {
-		if isRoot(path) {
-			return fmt.Errorf("removing the root: %w", fs.ErrInvalid)
-		}
-		if sent { // the reply to an earlier try was lost
-			if _, err := stat(ctx, s, path); errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-		}
-		sent = true
-		err := s.Delete(ctx, path)
-		if refused(err) == nil {
-			return err
-		}
-		e, serr := stat(ctx, s, path)
-		if serr != nil && (refused(serr) == nil || errors.Is(serr, fs.ErrNotExist)) {
-			return serr
-		}
-		if serr == nil && e.IsDir() {
-			return s.Rmdir(ctx, path)
-		}
-		return err
-	})
-}
-
-// Rename gives a file or directory another name on the same server. Whether a file of that name is replaced is the
-// server's choice: most replace it, IIS refuses.
-func (c *Client) Rename(ctx context.Context, server, from, to string) error {
-	sent := false
-	return c.repeat(ctx, "rename", server, from, func(ctx context.Context, s *session.Session) error {
-		if sent {
-			_, err := stat(ctx, s, from)
-			if errors.Is(err, fs.ErrNotExist) {
-				if _, err := stat(ctx, s, to); err == nil {
-					return nil // it was done, only the reply was lost
+// readDir lists a directory, trying again by the Client's policy. With an error there are no entries.
+func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, faults rowErrors, err error) {
+	_, err = o.try(o.c.retry, func(context.Context, int) (bool, error) {
+		return false, o.use(func(s *session.Session) error {
+			entries, faults = nil, nil
+			dropped := 0
+			err := s.List(ctx, dir, func(e listing.Entry, err error) bool {
+				switch {
+				case err == nil:
+					entries = append(entries, newEntry(dir, e))
+				case len(faults) < maxFaults:
+					faults = append(faults, err)
+				default:
+					dropped++
 				}
+				return true
+			})
+			if dropped > 0 {
+				faults = append(faults, fmt.Errorf("%d more rows that cannot be read", dropped))
 			}
-		}
-		sent = true
-		err := s.Rename(ctx, from, to)
-		if r := refused(err); r != nil && r.Command == "RNFR" {
-			if _, serr := stat(ctx, s, from); errors.Is(serr, fs.ErrNotExist) {
-				return serr
-			}
-		}
-		return err
+			return explainList(ctx, s, dir, err)
+		})
 	})
+	if err != nil {
+		at := *o
+		at.path = dir
+		return nil, nil, at.wrap(err)
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	entries, faults = withoutTwins(entries, faults)
+	return entries, faults, nil
 }
 
-// SetModTime sets the modification time of a file, to the second, by MFMT, or by MDTM as vsftpd understands it. It is
-// errors.ErrUnsupported where the server knows neither.
-func (c *Client) SetModTime(ctx context.Context, server, path string, t time.Time) error {
-	return c.repeat(ctx, "set time", server, path, func(ctx context.Context, s *session.Session) error {
-		return s.SetModTime(ctx, path, t)
-	})
+// withoutTwins keeps the first of entries with the same name: a link and then a directory of its name is how a hostile
+// server leads out of a tree (CVE-2014-4877).
+func withoutTwins(entries []Entry, faults rowErrors) ([]Entry, rowErrors) {
+	unique := entries[:0]
+	for i, e := range entries {
+		if i > 0 && e.Name == entries[i-1].Name {
+			if len(faults) < maxFaults {
+				faults = append(faults, fmt.Errorf("%w: %s is listed more than once", ErrNameCollision, reply.Quote(e.Name)))
+			}
+			continue
+		}
+		unique = append(unique, e)
+	}
+	clear(entries[len(unique):])
+	return unique, faults
+}
+
+// explainList finds out what a refused listing means.
+func explainList(ctx context.Context, s *session.Session, dir string, err error) error {
+	if !s.Usable() || (refused(err) == nil && !errors.Is(err, session.ErrNotDir)) {
+		return err
+	}
+	e, serr := stat(ctx, s, dir)
+	switch {
+	case errors.Is(serr, fs.ErrNotExist):
+		return serr
+	case serr == nil && !e.IsDir() && !errors.Is(err, session.ErrNotDir):
+		return fmt.Errorf("%w: %w", session.ErrNotDir, err)
+	}
+	return err
+}
+
+// maxFaults is how many errors of one directory are kept; a hostile server has millions.
+const maxFaults = 1000
+
+// rowErrors are the faults of a listing that is whole but for them.
+type rowErrors []error
+
+func (r rowErrors) Error() string {
+	if len(r) == 1 {
+		return r[0].Error()
+	}
+	return fmt.Sprintf("%v (and %d more)", r[0], len(r)-1)
+}
+
+func (r rowErrors) Unwrap() []error { return r }
+
+// WalkOptions says what Walk visits, and how. The zero value, and nil, visit everything.
+type WalkOptions struct {
+	// Workers is how many directories are listed at a time, MaxConns permitting. 0: 4. With 1 each is listed when the walk
+	// comes to it, and not before.
+	Workers int
+	// MaxDepth is how many levels are visited; the entries of root are the first. 0: 100, and a directory on that level,
+	// below which nothing is looked at, comes with an error.
+	MaxDepth int
+	// Include are patterns of the files to visit, all if there are none: doublestar globs such as "**/*.csv", on the slash
+	// separated path below root. Directories, and what is in them, are visited all the same.
+	Include []string
+	// Exclude are patterns of files and directories that are left out; an excluded directory is not listed.
+	Exclude []string
+
+	// CoarseTimes says that times to the minute or day will do, which permits listings to travel on the control connection.
+	CoarseTimes bool
+}
+
+func (o *WalkOptions) withDefaults() (WalkOptions, error) {
+	var opts WalkOptions
+	if o != nil {
+		opts = *o
+	}
+	if opts.Workers <= 0 {
+		opts.Workers = 4
+	}
+	for _, pattern := range slices.Concat(opts.Include, opts.Exclude) {
+		if !doublestar.ValidatePattern(pattern) {
+			return opts, fmt.Errorf("pattern %s: %w", reply.Quote(pattern), doublestar.ErrBadPattern)
+		}
+	}
+	return opts, nil
+}
+
+// visits reports whether an entry is part of the walk, by its path below root.
+func (o *WalkOptions) visits(e Entry, rel string) bool {
+	if matchesAny(o.Exclude, rel) {
+		return false
+	}
+	return e.IsDir() || len(o.Include) == 0 || matchesAny(o.Include, rel)
+}
+
+func matchesAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return doublestar.MatchUnvalidated(p, name) })
+}
+
+const maxDepth = 100
+
+var errTooDeep = fmt.Errorf("directory is %d levels deep and not looked into", maxDepth)
+
+// Walk visits everything below root, in lexical order as filepath.WalkDir does: a directory, then what is in it, then its
+// next sibling. Root itself is not visited. Links are visited and not followed.
+//
+// Not all that comes with an error ends the walk, and an Entry comes with it: a directory that cannot be listed comes once,
+// with the error (root too, when it is the one); rows that cannot be read come as errors with their directory's Entry, after
+// the directory itself. Who needs to know that nothing was left out must see all errors. The walk ends early only with its
+// context, or when the body breaks; both at once.
+//
+// A directory takes three round trips, and its entries none, however many there are. Directories are listed several at a
+// time, ahead of the body but not while it runs: no connection is held then, and the body may use them all. What is in
+// memory are the directories on the way to the current one and some more ahead, never the tree.
+func (c *Client) Walk(ctx context.Context, server, root string, opts *WalkOptions) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		op, err := c.begin(ctx, "walk", server, root)
+		if err != nil {
+			yield(directory(root), err)
+			return
+		}
+		defer op.end()
+		for e, err := range op.walk(root, opts) {
+			if !yield(e, op.wrap(err)) {
+				return
+			}
+		}
+	}
+}
+
+func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, error] {
+	opts, err := options.withDefaults()
+	if err != nil {
+		return func(yield func(Entry, error) bool) { yield(directory(root), err) }
+	}
+	prefix := below(root)
+	tree := walk.Tree[Entry]{
+		List: func(ctx context.Context, dir Entry) ([]Entry, []error, error) {
+			entries, faults, err := o.readDir(ctx, dir.Path)
+			at := *o
+			at.path = dir.Path
+			for i, fault := range faults {
+				faults[i] = at.wrap(retry.Permanent(fault))
+			}
+			entries = slices.DeleteFunc(entries, func(e Entry) bool { return !opts.visits(e, e.Path[len(prefix):]) })
+			return entries, faults, err
+		},
+		Descend:  Entry.IsDir,
+		Workers:  opts.Workers,
+		MaxDepth: opts.MaxDepth,
+	}
+	if tree.MaxDepth <= 0 {
+		tree.MaxDepth, tree.TooDeep = maxDepth, errTooDeep
+	}
+	return tree.All(o.ctx, directory(root))
+}
+
+// Files lists every file below root, by its full path, sorted: everything that is no directory, links among it. What could
+// not be read is in the error, beside all that could.
+func (c *Client) Files(ctx context.Context, server, root string) ([]string, error) {
+	var files []string
+	var faults rowErrors
+	for e, err := range c.Walk(ctx, server, root, nil) {
+		switch {
+		case err == nil && !e.IsDir():
+			files = append(files, e.Path)
+		case err != nil && len(faults) < maxFaults:
+			faults = append(faults, err)
+		}
+	}
+	slices.Sort(files)
+	if len(faults) > 0 {
+		return files, faults
+	}
+	return files, nil
 }

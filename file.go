@@ -1,0 +1,385 @@
+package ftpclient
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/corexalgo/ftpclient/internal/pool"
+	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/session"
+	"github.com/corexalgo/ftpclient/internal/sink"
+	"github.com/corexalgo/ftpclient/internal/wire"
+)
+
+// smallFile is the size up to which a File reads all at its first Read, so that it holds no connection between Reads.
+const smallFile = 256 << 10
+
+// A File is a remote file that is being read: an fs.File and an io.Seeker. Its methods may be called concurrently, and take
+// turns. It must be closed.
+//
+// What its Reads return is of one version of the file: when a connection was lost, after a Seek to elsewhere and at the end,
+// size and modification time are asked again, and after a loss the last 64 KiB before it are read again and compared. Once
+// the remote file was changed Read fails with ErrMismatch.
+type File struct {
+	op     *operation
+	cancel context.CancelCauseFunc
+	stop   func() bool
+	end    sync.Once
+
+	mu     sync.Mutex // taken by every method; guards what follows
+	entry  Entry
+	offset int64 // of the next Read
+	closed bool
+
+	small *[]byte // the content of a small file, once it was read
+
+	lease    *pool.Lease[*session.Session] // with stream: the connection that it occupies
+	stream   *session.Retrieval            // nil: none; else it stands at at
+	at       int64                         // where the last Read ended
+	tail     []byte                        // what was read just before it, up to sink.Overlap bytes
+	id       *sink.ID                      // of the version that is being read; nil: not known yet
+	seen     bool                          // bytes of it were returned
+	unproved bool                          // more was returned since the version was last proved
+}
+
+var (
+	_ fs.File   = (*File)(nil)
+	_ io.Seeker = (*File)(nil)
+)
+
+var errIsDir = errors.New("is a directory")
+
+// Open opens a remote file for reading. It finds out what remote is, and no more: a directory is an error, and nothing of
+// the content is moved before the first Read. ctx governs the File until Close.
+//
+// A file of more than 256 KiB holds a connection from its first Read to its end, to a Read elsewhere, or to Close.
+func (c *Client) Open(ctx context.Context, server, remote string) (*File, error) {
+	entry, err := c.Stat(ctx, server, remote)
+	if err != nil {
+		return nil, err
+	}
+	return c.open(ctx, server, remote, entry)
+}
+
+func (c *Client) open(ctx context.Context, server, remote string, entry Entry) (*File, error) {
+	if entry.IsDir() {
+		return nil, wrap("open", server, remote, errIsDir)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	op, err := c.begin(ctx, "read", server, remote)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	f := &File{op: op, cancel: cancel, entry: entry}
+	// Whatever ends the context, Close of the Client too, gives the connection back, though nobody closes the File.
+	f.stop = context.AfterFunc(op.ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.finish()
+	})
+	return f, nil
+}
+
+// Stat is what the server told when the file was opened.
+func (f *File) Stat() (fs.FileInfo, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, f.op.wrap(fs.ErrClosed)
+	}
+	return fileInfo{f.entry}, nil
+}
+
+// Close gives the connection back. A Read that is under way then ends with fs.ErrClosed, which is also what a second Close
+// returns.
+func (f *File) Close() error {
+	if !f.mu.TryLock() { // there is something under way that must end; otherwise the connection may be kept
+		f.cancel(fs.ErrClosed)
+		f.mu.Lock()
+	}
+	defer f.mu.Unlock()
+	if f.closed {
+		return f.op.wrap(fs.ErrClosed)
+	}
+	f.closed = true
+	f.stop()
+	f.finish()
+	return nil
+}
+
+// finish ends the operation; f.mu is held.
+func (f *File) finish() {
+	f.end.Do(func() {
+		f.drop()
+		f.small, f.tail = nil, nil
+		f.cancel(fs.ErrClosed)
+		f.op.end()
+	})
+}
+
+// Seek sets where the next Read begins. It does no I/O.
+func (f *File) Seek(offset int64, whence int) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return 0, f.op.wrap(fs.ErrClosed)
+	}
+	switch whence {
+	case io.SeekStart:
+	case io.SeekCurrent:
+		offset += f.offset
+	case io.SeekEnd:
+		if f.size() < 0 {
+			return 0, f.op.wrap(fmt.Errorf("the server does not tell the file's size: %w", errors.ErrUnsupported))
+		}
+		offset += f.size()
+	default:
+		return 0, f.op.wrap(fmt.Errorf("whence %d: %w", whence, fs.ErrInvalid))
+	}
+	if offset < 0 {
+		return 0, f.op.wrap(fmt.Errorf("a position before the start: %w", fs.ErrInvalid))
+	}
+	f.offset = offset
+	return offset, nil
+}
+
+func (f *File) size() int64 {
+	if f.id != nil {
+		return f.id.Size
+	}
+	return f.entry.Size
+}
+
+// Read reads on, over a new connection if need be. io.EOF says that the server sent all there is, and that the file did not
+// change meanwhile.
+func (f *File) Read(p []byte) (n int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || f.op.ctx.Err() != nil {
+		return 0, f.ended()
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if f.offset != f.at {
+		f.drop()
+		f.at, f.tail, f.unproved = f.offset, f.tail[:0], false
+	}
+	if size := f.size(); size >= 0 && size <= smallFile {
+		n, err = f.readSmall(p)
+	} else {
+		_, err = f.op.try(f.op.c.retry, func(context.Context, int) (bool, error) {
+			n, err = f.readStream(p)
+			return false, err
+		})
+	}
+	switch {
+	case err != nil && f.op.ctx.Err() != nil:
+		return 0, f.ended()
+	case err != nil:
+		return 0, f.op.wrap(err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	f.offset += int64(n)
+	f.at = f.offset
+	return n, nil
+}
+
+// ended is the error of a File that is no longer open: its own Close or its Client's is fs.ErrClosed.
+func (f *File) ended() error {
+	if f.closed || errors.Is(context.Cause(f.op.caller), fs.ErrClosed) {
+		return f.op.wrap(fs.ErrClosed)
+	}
+	return f.op.wrap(f.op.ctx.Err())
+}
+
+// readSmall fetches all, if that was not done, and serves from it. At the end it returns 0.
+func (f *File) readSmall(p []byte) (int, error) {
+	if f.small == nil {
+		var b bytes.Buffer
+		if _, err := f.op.c.DownloadTo(f.op.caller, f.op.srv.name, f.op.path, &capped{&b, f.size()}, nil); err != nil {
+			return 0, err
+		}
+		content := b.Bytes()
+		if int64(len(content)) != f.size() {
+			return 0, errOtherFile
+		}
+		f.small = &content
+	}
+	content := *f.small
+	return copy(p, content[min(f.offset, int64(len(content))):]), nil
+}
+
+var errOtherFile = retry.Permanent(fmt.Errorf("%w: the remote file changed since it was opened", ErrMismatch))
+
+// capped is a writer of so many bytes and no more.
+type capped struct {
+	w    io.Writer
+	left int64
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	if int64(len(p)) > c.left {
+		return 0, errOtherFile
+	}
+	c.left -= int64(len(p))
+	return c.w.Write(p)
+}
+
+// readStream reads from the stream, which it opens if there is none. At the proved end it returns 0.
+func (f *File) readStream(p []byte) (int, error) {
+	if f.stream == nil {
+		if size := f.size(); size >= 0 && f.at >= size && !f.unproved {
+			return 0, nil
+		}
+		if err := f.connect(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := f.stream.Read(p)
+	switch {
+	case f.size() >= 0 && f.at+int64(n) > f.size():
+		f.drop()
+		return 0, errOtherFile
+	case n > 0:
+		f.remember(p[:n])
+		return n, nil
+	case errors.Is(err, io.EOF):
+		err = f.prove()
+	}
+	if err != nil {
+		f.drop()
+	}
+	return 0, err
+}
+
+// remember keeps the last bytes that were read, for the proof after a loss.
+func (f *File) remember(p []byte) {
+	f.seen, f.unproved = true, true
+	if f.tail == nil {
+		f.tail = make([]byte, 0, sink.Overlap)
+	}
+	p = p[max(0, len(p)-sink.Overlap):]
+	if surplus := len(f.tail) + len(p) - sink.Overlap; surplus > 0 {
+		f.tail = f.tail[:copy(f.tail, f.tail[surplus:])]
+	}
+	f.tail = append(f.tail, p...)
+}
+
+// connect opens the stream at at, over a connection that it keeps. One that was idle and turns out to be dead is replaced.
+func (f *File) connect() error {
+	for free := true; ; free = false {
+		lease, err := f.op.srv.pool.Acquire(f.op.ctx)
+		if err != nil {
+			return err
+		}
+		stream, err := f.begin(lease.Conn())
+		if err == nil {
+			f.lease, f.stream = lease, stream
+			return nil
+		}
+		again := free && lease.Reused() && !lease.Conn().Usable() && f.op.ctx.Err() == nil && lost(err)
+		lease.Release()
+		if !again {
+			return err
+		}
+	}
+}
+
+// begin proves that the file is still the one that was read so far, and leads to where it was left.
+func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
+	now, err := f.look(s)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case f.id == nil && f.entry.Size >= 0 && now.Size >= 0 && f.entry.Size != now.Size:
+		return nil, errOtherFile
+	case f.id == nil:
+		f.id = &now
+	case !f.id.Same(now):
+		return nil, errOtherFile
+	case f.seen && f.at > 0 && !now.Provable():
+		return nil, retry.Permanent(fmt.Errorf("%w: the server does not tell the file's size and time, so it may be another one now", ErrUnverifiable))
+	}
+	from := f.at - int64(len(f.tail))
+	skip := int64(0)
+	r, err := s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{})
+	if no := refused(err); no != nil && no.Command == "REST" {
+		skip = from
+		r, err = s.Retrieve(f.op.ctx, f.op.path, 0, session.TransferOptions{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyN(io.Discard, r, skip); err != nil {
+		return nil, errors.Join(retry.Transient(err), r.Close())
+	}
+	again := wire.GetBuffer()
+	defer wire.PutBuffer(again)
+	overlap := (*again)[:len(f.tail)]
+	if _, err := io.ReadFull(r, overlap); err != nil {
+		return nil, errors.Join(retry.Transient(err), r.Close())
+	}
+	if !bytes.Equal(overlap, f.tail) {
+		return nil, errors.Join(errOtherFile, r.Close())
+	}
+	return r, nil
+}
+
+func (f *File) look(s *session.Session) (sink.ID, error) {
+	look, err := s.Look(f.op.ctx, f.op.path)
+	return sink.ID{Size: look.Size, ModTime: look.ModTime}, err
+}
+
+// prove ends the stream: the server says that it sent all, that is as much as it said before, and the file has not changed.
+func (f *File) prove() error {
+	unauthenticated := f.stream.Unauthenticated()
+	err := f.stream.Close()
+	switch {
+	case err != nil:
+		return err
+	case f.id.Size >= 0 && f.at < f.id.Size:
+		return retry.Transient(fmt.Errorf("the server sent %d of %d bytes and called it complete: %w", f.at, f.id.Size, io.ErrUnexpectedEOF))
+	case f.id.Size < 0 && unauthenticated:
+		return retry.Transient(wire.ErrNoCloseNotify)
+	}
+	now, err := f.look(f.lease.Conn())
+	if err != nil {
+		return err
+	}
+	if !f.id.Same(now) {
+		return errOtherFile
+	}
+	f.drop()
+	f.unproved = false
+	return nil
+}
+
+// drop ends the stream, wherever it is, and gives its connection back.
+func (f *File) drop() {
+	if f.stream == nil {
+		return
+	}
+	_ = f.stream.Close() // what matters of its error, the last Read returned
+	f.lease.Release()
+	f.stream, f.lease = nil, nil
+}
+
+// fileInfo is an Entry as an fs.FileInfo. Its Sys is the Entry.
+type fileInfo struct{ entry Entry }
+
+func (i fileInfo) Name() string       { return i.entry.Name }
+func (i fileInfo) Size() int64        { return max(0, i.entry.Size) }
+func (i fileInfo) Mode() fs.FileMode  { return i.entry.Mode }
+func (i fileInfo) ModTime() time.Time { return i.entry.ModTime }
+func (i fileInfo) IsDir() bool        { return i.entry.IsDir() }
+func (i fileInfo) Sys() any           { return i.entry }
