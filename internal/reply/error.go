@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -34,12 +35,13 @@ func (e *Error) Unwrap() error { return e.Cause }
 // found": a 550 alone is no proof of that.
 func Err(command string, r Reply) *Error {
 	e := &Error{Command: command, Code: r.Code, Text: r.Text()}
+	login := command == "" || command == "USER" || command == "PASS"
 	switch {
-	case tooMany(r):
-		e.Cause = ErrTooMany
-	case r.Code == 530 || r.Code == 532 || (r.Code/100 == 5 && (command == "USER" || command == "PASS")):
+	case r.Code == 421, login && r.Code/100 == 5 && saysAny(r.Text(), tooMany):
+		e.Cause = ErrTooMany // ProFTPD answers 530 to PASS
+	case r.Code == 530 && command != "AUTH", login && command != "" && (r.Code/100 == 5 || r.Code == 332 || r.Code == 430):
 		e.Cause = ErrAuth
-	case saysDenied(r.Text()) && (r.Code == 550 || r.Code == 553 || r.Code == 450 || r.Code == 501):
+	case saysAny(r.Text(), denied) && !saysAny(r.Text(), absent) && (r.Code == 550 || r.Code == 553 || r.Code == 450 || r.Code == 501):
 		e.Cause = fs.ErrPermission
 	case r.Code == 500 || r.Code == 502 || r.Code == 504:
 		e.Cause = errors.ErrUnsupported
@@ -50,38 +52,22 @@ func Err(command string, r Reply) *Error {
 // ErrTooMany is the cause of a reply that refused one more connection, while those that exist may go on.
 var ErrTooMany = errors.New("too many connections")
 
-// tooMany recognises a refusal of one more connection or login: 421, and 530, 500 or 550 with such words.
-func tooMany(r Reply) bool {
-	text := strings.ToLower(r.Text())
-	for _, words := range []string{"too many", "maximum number", "maximum login", "max connections", "connection limit", "max clients", "already logged in", "user limit", "clients are allowed", "sessions from"} {
-		if strings.Contains(text, words) {
-			return r.Code == 421 || r.Code/100 == 5
-		}
-	}
-	return r.Code == 421
+// What servers say. A path in the text may hold such words too, so those of a refused login count at login only, and
+// those of absence and of denial together prove neither.
+var (
+	tooMany = []string{"too many", "maximum number", "maximum login", "maximum session", "max connections", "connection limit", "max clients", "already logged in", "user limit", "clients are allowed", "sessions from"}
+	denied  = []string{"permission", "denied", "not allowed", "forbidden", "not permitted", "access is", "unauthorized", "read-only", "拒绝访问", "没有权限"}
+	absent  = []string{"no such file", "no such directory", "not found", "does not exist", "doesn't exist", "cannot find", "no such object", "file not exist", "找不到", "不存在"}
+)
+
+func saysAny(text string, phrases []string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(text, p) })
 }
 
-func saysDenied(text string) bool {
-	text = strings.ToLower(text)
-	for _, words := range []string{"permission", "denied", "not allowed", "forbidden", "not permitted", "access is", "unauthorized", "read-only", "拒绝访问", "没有权限"} {
-		if strings.Contains(text, words) {
-			return true
-		}
-	}
-	return false
-}
-
-// SaysAbsent reports whether the server's words say, as an operating system does, that a name does not exist. They are
-// evidence only of a command that takes any kind of name, such as MLST.
-func SaysAbsent(text string) bool {
-	text = strings.ToLower(text)
-	for _, words := range []string{"no such file", "no such directory", "not found", "does not exist", "doesn't exist", "cannot find", "no such object", "file not exist", "找不到", "不存在"} {
-		if strings.Contains(text, words) {
-			return true
-		}
-	}
-	return false
-}
+// SaysAbsent reports whether the server's words say, as an operating system does, that a name does not exist, and do not
+// hint at a denial as well. They are evidence only of a command that takes any kind of name, such as MLST.
+func SaysAbsent(text string) bool { return saysAny(text, absent) && !saysAny(text, denied) }
 
 // Code is the reply code in err's chain, or 0.
 func Code(err error) int {

@@ -32,11 +32,11 @@ func (r Reply) Text() string { return strings.Join(r.Lines, "\n") }
 // Preliminary tells a 1xx reply, after which another one follows.
 func (r Reply) Preliminary() bool { return r.Code/100 == 1 }
 
-// Positive tells a reply that grants what was asked: 2xx, or 3xx where more is wanted.
-func (r Reply) Positive() bool { return r.Code/100 == 2 || r.Code/100 == 3 }
+// Done tells a 2xx reply: what was asked has been done. A 3xx is no such thing, it waits for more.
+func (r Reply) Done() bool { return r.Code/100 == 2 }
 
-// Bytes is the reply in the one form that every parser reads: the inner lines as they came, "code-" before the first and
-// "code " before the last.
+// Bytes is the reply in the one form that every parser reads: "code-" before the first line, "code " before the last, and
+// the inner lines as they came, except that none can be taken for the last one, though Code was changed.
 func (r Reply) Bytes() []byte {
 	var b bytes.Buffer
 	last := len(r.Lines) - 1
@@ -47,6 +47,9 @@ func (r Reply) Bytes() []byte {
 		case 0:
 			fmt.Fprintf(&b, "%03d-%s\r\n", r.Code, line)
 		default:
+			if code, sep, _ := split(line); code == r.Code && sep != '-' {
+				b.WriteByte(' ')
+			}
 			b.WriteString(line + "\r\n")
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -57,18 +56,12 @@ type Config struct {
 	Quirks *Quirks // shared by all sessions of a server; nil: the session's own
 }
 
-func (c *Config) addr() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
-
 // Quirks is what the server turned out to be like, found once and remembered for its later sessions. Its zero value is
 // ready.
 type Quirks struct {
 	PASV     atomic.Bool // EPSV is refused or leads nowhere: ask for PASV
 	OneByOne atomic.Bool // commands sent together confused it
 	NoMLST   atomic.Bool // MLST or MLSD is offered and does not work
-	NoSize   atomic.Bool
-	APPE     atomic.Bool // REST before STOR is refused: append
-	NoMFMT   atomic.Bool
-	NoRename atomic.Bool // RNTO onto an existing file is refused
 
 	dataTrouble atomic.Int32 // data connections that failed in a row
 }

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,61 +24,71 @@ type dataTarget struct {
 }
 
 // intercept takes jlaffaye's PASV, the only way in which it asks for a data connection here, and asks for what suits: EPSV,
-// PASV, EPRT or PORT. It gets a 227 in answer whose address nobody reads. Its MLSD becomes LIST where MLSD does not work.
+// PASV, EPRT or PORT. It gets a 227 in answer whose address nobody reads, and never one that the server wrote. Its LIST
+// becomes the listing command under way.
 func (s *Session) intercept(line string) (send string, answer *reply.Reply, err error) {
-	if line == "PASV" {
-		r, err := s.prepareData()
-		return "", &r, err
-	}
-	if v := verb(line); v == "MLSD" || v == "LIST" {
-		line = s.listCommand(line)
+	switch line {
+	case "PASV":
+		err := s.prepareData()
+		var refused *reply.Error
+		if errors.As(err, &refused) {
+			_, r := s.ctl.Last()
+			return "", &r, nil
+		}
+		return "", &reply.Reply{Code: 227, Lines: []string{"Entering Passive Mode (0,0,0,0,0,1)"}}, err
+	case "LIST":
+		line = s.listing
 	}
 	return line, nil, nil
 }
 
-var granted = reply.Reply{Code: 227, Lines: []string{"Entering Passive Mode (0,0,0,0,0,1)"}}
+// ask issues a command, which may have been sent ahead, for its one good reply.
+func (s *Session) ask(line string, want int) (reply.Reply, error) {
+	if err := s.ctl.Issue(line); err != nil {
+		return reply.Reply{}, err
+	}
+	r, err := s.ctl.Reply()
+	switch {
+	case err != nil:
+		return reply.Reply{}, err
+	case r.Code >= 400:
+		return r, reply.Err(verb(line), r)
+	case r.Code != want:
+		return r, unexpected(verb(line), r)
+	}
+	return r, nil
+}
 
-func (s *Session) prepareData() (reply.Reply, error) {
+// unexpected is the error of a reply that grants what nobody asked for.
+func unexpected(verb string, r reply.Reply) error {
+	return fmt.Errorf("%w: %s: %d %s", reply.ErrMalformed, verb, r.Code, reply.Printable(r.Text()))
+}
+
+// prepareData finds out where the next data connection leads. A *reply.Error is the server's refusal.
+func (s *Session) prepareData() error {
 	if s.cfg.Active {
 		return s.listen()
 	}
 	peer := s.peer()
 	if !s.cfg.DisableEPSV && (!s.cfg.Quirks.PASV.Load() || peer.Is6()) {
-		r, err := s.passive("EPSV")
-		if err != nil {
-			return reply.Reply{}, err
-		}
-		if r.Code == 229 {
+		r, err := s.ask("EPSV", 229)
+		if err == nil {
 			port, err := reply.EPSV(r)
-			if err != nil {
-				return reply.Reply{}, err
-			}
 			s.target = dataTarget{host: s.dataHost(""), port: port}
-			return granted, nil
+			return err
 		}
-		if r.Code/100 != 5 || peer.Is6() {
-			return r, nil
+		if reply.Code(err)/100 != 5 || peer.Is6() {
+			return err
 		}
 		s.cfg.Quirks.PASV.Store(true)
 	}
-	r, err := s.passive("PASV")
-	if err != nil || r.Code != 227 {
-		return r, err
+	r, err := s.ask("PASV", 227)
+	if err != nil {
+		return err
 	}
 	at, err := reply.PASV(r)
-	if err != nil {
-		return reply.Reply{}, err
-	}
 	s.target = dataTarget{host: s.dataHost(at.Addr().String()), port: at.Port()}
-	return granted, nil
-}
-
-// passive asks for one kind of passive mode; the command may have been sent ahead.
-func (s *Session) passive(verb string) (reply.Reply, error) {
-	if err := s.ctl.Issue(verb); err != nil {
-		return reply.Reply{}, err
-	}
-	return s.ctl.Reply()
+	return err
 }
 
 // peer is the control connection's peer; invalid behind a proxy.
@@ -110,11 +121,12 @@ func (s *Session) openData() (net.Conn, error) {
 		Ctx:          s.ctx,
 		StallTimeout: s.cfg.StallTimeout,
 		Limits:       s.opts.Limits,
-		Moved:        s.moved(),
+		Moved:        s.opts.Moved,
 		Consume:      s.consume,
+		Closed:       s.awaitFinal,
 	}
 	if s.cfg.Limiter != nil {
-		opts.Limits = append(opts.Limits[:len(opts.Limits):len(opts.Limits)], s.cfg.Limiter)
+		opts.Limits = append(slices.Clip(opts.Limits), s.cfg.Limiter)
 	}
 	if s.cfg.TLS != Plain {
 		opts.TLS = s.cfg.TLSConfig
@@ -123,107 +135,120 @@ func (s *Session) openData() (net.Conn, error) {
 		s.data = wire.NewActiveData(func() (net.Conn, error) { return s.accept(l) }, func() { _ = l.Close() }, opts)
 		return s.data, nil
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.ConnectTimeout)
-	defer cancel()
-	raw, err := s.cfg.Dial(ctx, "tcp", net.JoinHostPort(s.target.host, strconv.Itoa(int(s.target.port))))
+	raw, err := s.dial(s.ctx, s.target.host, int(s.target.port))
 	if err != nil {
-		return nil, fmt.Errorf("data connection: %w", err)
+		s.dialErr = fmt.Errorf("data connection: %w", err)
+		return nil, s.dialErr
 	}
 	s.data = wire.NewData(raw, opts)
 	return s.data, nil
+}
+
+// dial opens a connection within ConnectTimeout.
+func (s *Session) dial(ctx context.Context, host string, port int) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
+	conn, err := s.cfg.Dial(limited, "tcp", addr)
+	switch {
+	case err == nil:
+		return conn, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded): // ours, which must not look like the caller's
+		return nil, fmt.Errorf("dial %s: %w", addr, os.ErrDeadlineExceeded)
+	}
+	return nil, err
 }
 
 // finalRate is what a server is trusted to write to its disk at least after an upload, in bytes a second, before it sends
 // the final reply.
 const finalRate = 16 << 20
 
-// moved counts content so that the final reply of a large upload is given its time.
-func (s *Session) moved() func(int) {
-	var total int64
-	tell := s.opts.Moved
-	return func(n int) {
-		total += int64(n)
-		s.ctl.SetNextTimeout(s.cfg.ReplyTimeout + time.Duration(total/finalRate)*time.Second)
-		if tell != nil {
-			tell(n)
-		}
+// abortTimeout bounds what an abandoned transfer may cost before the session is given up instead.
+const abortTimeout = 3 * time.Second
+
+// awaitFinal says how long the reply that ends a transfer may take.
+func (s *Session) awaitFinal() {
+	timeout := s.cfg.ReplyTimeout
+	switch {
+	case s.data.Aborted() || isTimeout(s.data.Err()): // it may never come
+		timeout = min(timeout, abortTimeout)
+	case s.storing:
+		timeout += time.Duration(s.data.Moved()/finalRate) * time.Second
 	}
+	s.ctl.SetNextTimeout(timeout)
 }
 
 // listen opens a port for the server to connect to and announces it: EPRT (RFC 2428), else PORT.
-func (s *Session) listen() (reply.Reply, error) {
+func (s *Session) listen() error {
 	local, ok := s.ctl.LocalAddr().(*net.TCPAddr)
 	if !ok {
-		return reply.Reply{}, inStep(errors.New("active mode needs a TCP control connection"))
+		return errors.New("active mode needs a TCP control connection")
 	}
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: local.IP, Zone: local.Zone})
 	if err != nil {
-		return reply.Reply{}, err
+		return err
 	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of a TCP listener
-	r, err := s.announce(local.IP, port)
-	if err != nil || r.Code != 200 {
+	if err := s.announce(local.IP, l.Addr().(*net.TCPAddr).Port); err != nil { //nolint:forcetypeassert // of a TCP listener
 		_ = l.Close()
-		return r, err
+		return err
 	}
 	s.target = dataTarget{listener: l}
-	return granted, nil
+	return nil
 }
 
-func (s *Session) announce(ip net.IP, port int) (reply.Reply, error) {
+func (s *Session) announce(ip net.IP, port int) error {
 	family, ip4 := 2, ip.To4()
 	if ip4 != nil {
 		family = 1
 	}
-	r, err := s.passive(fmt.Sprintf("EPRT |%d|%s|%d|", family, ip, port))
-	if err != nil || r.Code/100 != 5 || ip4 == nil {
-		return r, err
+	_, err := s.ask(fmt.Sprintf("EPRT |%d|%s|%d|", family, ip, port), 200)
+	if ip4 == nil || reply.Code(err)/100 != 5 {
+		return err
 	}
-	return s.passive(fmt.Sprintf("PORT %s,%d,%d", strings.ReplaceAll(ip4.String(), ".", ","), port>>8, port&0xff))
+	_, err = s.ask(fmt.Sprintf("PORT %s,%d,%d", strings.ReplaceAll(ip4.String(), ".", ","), port>>8, port&0xff), 200)
+	return err
 }
 
-// accept takes the server's connection, from its own host only.
+// accept takes the server's connection, from its own host only: nobody else can steal or spoil the transfer.
 func (s *Session) accept(l *net.TCPListener) (net.Conn, error) {
 	defer func() { _ = l.Close() }()
 	if err := l.SetDeadline(time.Now().Add(s.cfg.ConnectTimeout)); err != nil {
-		return nil, err
-	}
-	conn, err := l.Accept()
-	if err != nil {
 		return nil, fmt.Errorf("data connection: %w", err)
 	}
-	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap() //nolint:forcetypeassert // of a TCP listener
-	if peer := s.peer(); peer.IsValid() && from.WithZone("") != peer.WithZone("") {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return nil, fmt.Errorf("data connection: %w", err)
+		}
+		from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap() //nolint:forcetypeassert // of a TCP listener
+		if peer := s.peer(); !peer.IsValid() || from.WithZone("") == peer.WithZone("") {
+			return conn, nil
+		}
 		_ = conn.Close()
-		return nil, fmt.Errorf("data connection from %s, which is not the server", from)
 	}
-	return conn, nil
 }
 
-// translate makes replies pass for what jlaffaye insists on, and reads FEAT as it passes.
+// translate makes replies pass for what jlaffaye insists on. It keeps FEAT to itself: jlaffaye would choose listing
+// commands by it, and spend a round trip on each transfer for the PRET that Pure-FTPd lists and needs for nothing.
 func (s *Session) translate(verb string, final bool, r reply.Reply) reply.Reply {
 	switch {
-	case verb == "FEAT":
+	case verb == "FEAT" && r.Code != 421:
 		s.features = parseFeatures(r)
-		return withoutPRET(r)
-	case final && r.Code/100 == 2: // 225 and 250 end a transfer as well as 226
+		r = reply.Reply{Code: 502, Lines: []string{"kept"}}
+	case !r.Done():
+	case final: // 225 and 250 end a transfer as well as 226
 		r.Code = 226
-	case (verb == "TYPE" || verb == "PBSZ" || verb == "PROT") && r.Code/100 == 2:
+	case verb == "TYPE" || verb == "PBSZ" || verb == "PROT":
 		r.Code = 200
-	case verb == "PASS" && r.Code/100 == 2: // 202: superfluous, logged in
+	case verb == "PASS" || verb == "USER": // 202: superfluous; 232: the certificate was enough (RFC 4217)
 		r.Code = 230
 	}
 	return r
 }
 
-func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
-
 func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
-}
-
-func isDial(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }

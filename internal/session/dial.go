@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jlaffaye/ftp"
@@ -21,7 +22,7 @@ var ErrInsecure = errors.New("server refuses TLS")
 
 // Dial connects and logs in. Each of its steps ends within ConnectTimeout, or with ctx.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
-	if err := errors.Join(safepath.CheckArgument(cfg.User), checkSecret(cfg.Password)); err != nil {
+	if err := errors.Join(safepath.CheckArgument(cfg.User), safepath.CheckSecret(cfg.Password)); err != nil {
 		return nil, err
 	}
 	if cfg.Quirks == nil {
@@ -37,10 +38,18 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		s.cfg.TLSConfig.MinVersion = max(cfg.TLSConfig.MinVersion, tls.VersionTLS12)
 		s.cfg.TLSConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	}
-	if err := s.connect(ctx); err != nil {
+	raw, err := s.dial(ctx, cfg.Host, cfg.Port)
+	if err != nil {
 		return nil, err
 	}
-	err := s.do(ctx, s.login)
+	s.ctl = wire.NewControl(raw, wire.ControlOptions{
+		ReplyTimeout: cfg.ReplyTimeout, Secret: cfg.Password, Trace: s.trace(ctx),
+		Intercept: s.intercept, Translate: s.translate,
+	})
+	err = s.do(ctx, s.open)
+	if err == nil && s.broken { // ctx ended at the last moment
+		err = ctx.Err()
+	}
 	if err != nil {
 		s.broken = true
 		_ = s.ctl.Close()
@@ -49,80 +58,83 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	return s, nil
 }
 
-// checkSecret is CheckArgument without the text in its error.
-func checkSecret(password string) error {
-	if safepath.CheckArgument(password) != nil {
-		return fmt.Errorf("password: %w", safepath.ErrUnsafe)
+func (s *Session) trace(ctx context.Context) func(direction, text string) {
+	l := s.cfg.Logger
+	if l == nil || !l.Enabled(ctx, slog.LevelDebug) {
+		return nil
+	}
+	return func(direction, text string) { l.Debug("ftp "+direction, slog.String("line", text)) }
+}
+
+// open makes the fresh connection a logged-in one.
+func (s *Session) open() error {
+	steps := []func() error{s.greet, s.hand, s.login}
+	switch s.cfg.TLS {
+	case Implicit:
+		steps = []func() error{s.startTLS, s.greet, s.hand, s.login}
+	case Explicit:
+		steps = []func() error{s.greet, s.auth, s.startTLS, s.hand, s.login}
+	}
+	for _, step := range steps {
+		if err := s.bounded(s.cfg.ConnectTimeout, step); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (s *Session) connect(ctx context.Context) error {
-	dialCtx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
-	defer cancel()
-	raw, err := s.cfg.Dial(dialCtx, "tcp", s.cfg.addr())
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return err
+// bounded gives all of f together that much time. What it cuts off is cut off for good.
+func (s *Session) bounded(timeout time.Duration, f func() error) error {
+	timer := time.AfterFunc(timeout, s.ctl.Cancel)
+	err := f()
+	if !timer.Stop() && err == nil {
+		err = os.ErrDeadlineExceeded
 	}
-	opts := wire.ControlOptions{ReplyTimeout: s.cfg.ReplyTimeout, Intercept: s.intercept, Translate: s.translate}
-	if l := s.cfg.Logger; l != nil && l.Enabled(ctx, slog.LevelDebug) {
-		opts.Trace = func(direction, text string) {
-			l.Debug("ftp "+direction, slog.String("line", text))
-		}
-	}
-	s.ctl = wire.NewControl(raw, opts)
-	if err := s.do(ctx, s.greet); err != nil {
-		_ = raw.Close()
-		return err
-	}
-	return nil
+	return err
 }
 
-// greet reads the greeting, begins TLS, and hands both over to jlaffaye.
 func (s *Session) greet() error {
-	if s.cfg.TLS == Implicit {
-		if err := s.startTLS(); err != nil {
-			return err
-		}
-	}
-	s.ctl.SetNextTimeout(s.cfg.ConnectTimeout)
-	greeting, err := s.ctl.Reply()
-	for err == nil && greeting.Code == 120 { // "service ready in nnn minutes": 220 follows
-		s.ctl.SetNextTimeout(s.cfg.ConnectTimeout)
-		greeting, err = s.ctl.Reply()
+	r, err := s.ctl.Reply()
+	for err == nil && r.Code == 120 { // "service ready in nnn minutes": 220 follows
+		r, err = s.ctl.Reply()
 	}
 	if err != nil {
 		return err
 	}
-	if greeting.Code != 220 {
-		return reply.Err("", greeting)
+	if r.Code != 220 {
+		return reply.Err("", r)
 	}
-	if s.cfg.TLS == Explicit {
-		if _, err := s.raw("AUTH TLS"); err != nil {
-			return fmt.Errorf("%w: %w", ErrInsecure, err)
-		}
-		if _, r := s.ctl.Last(); r.Code != 234 {
-			return fmt.Errorf("%w: AUTH TLS: %d %s", ErrInsecure, r.Code, reply.Printable(r.Text()))
-		}
-		if err := s.startTLS(); err != nil {
-			return err
-		}
+	s.greeting = r
+	return nil
+}
+
+func (s *Session) auth() error {
+	_, err := s.ask("AUTH TLS", 234)
+	if err != nil && s.ctl.Err() == nil {
+		return fmt.Errorf("%w: %w", ErrInsecure, err)
 	}
-	s.ctl.Answer(greeting)
+	return err
+}
+
+func (s *Session) startTLS() error {
+	if err := s.ctl.StartTLS(s.ctx, s.cfg.TLSConfig); err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	return nil
+}
+
+// hand gives the connection to jlaffaye, with the greeting once more.
+func (s *Session) hand() (err error) {
+	s.ctl.Answer(s.greeting)
 	options := []ftp.DialOption{
 		ftp.DialWithDialFunc(s.dialForLibrary()),
 		ftp.DialWithDisabledEPSV(true), // it asks for PASV always, and intercept decides what that means
 		ftp.DialWithDisabledUTF8(true), // it gives up on servers that refuse OPTS UTF8
-		ftp.DialWithDisabledMLSD(s.cfg.DisableMLSD),
-		ftp.DialWithForceListHidden(s.cfg.ListHidden),
 	}
 	if s.cfg.TLS != Plain {
 		options = append(options, ftp.DialWithTLS(s.cfg.TLSConfig)) // makes it send PBSZ and PROT P, no more
 	}
-	s.ftp, err = ftp.Dial(s.cfg.addr(), options...)
+	s.ftp, err = ftp.Dial(s.cfg.Host, options...)
 	return err
 }
 
@@ -138,22 +150,9 @@ func (s *Session) dialForLibrary() func(network, addr string) (net.Conn, error) 
 	}
 }
 
-func (s *Session) startTLS() error {
-	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.ConnectTimeout)
-	defer cancel()
-	err := s.ctl.StartTLS(ctx, s.cfg.TLSConfig)
-	if err != nil && s.ctx.Err() == nil && ctx.Err() != nil {
-		return fmt.Errorf("TLS handshake: %w", ctx.Err())
-	}
-	return err
-}
-
 func (s *Session) login() error {
-	// The step's own bound: jlaffaye's Login is several commands, each bounded by ReplyTimeout.
-	timer := time.AfterFunc(4*s.cfg.ConnectTimeout, s.ctl.Cancel)
-	defer timer.Stop()
 	if err := s.ftp.Login(s.cfg.User, s.cfg.Password); err != nil {
-		return s.loginError(err)
+		return s.loginError()
 	}
 	if s.cfg.Encoding == nil && s.features.Has("UTF8") {
 		if _, err := s.exchange("OPTS UTF8 ON"); err != nil { // a refusal means nothing: many servers always speak UTF-8
@@ -163,26 +162,20 @@ func (s *Session) login() error {
 	return nil
 }
 
-// loginError finds the reply behind jlaffaye's error, which does not always carry its code.
-func (s *Session) loginError(err error) error {
-	verb, r := s.ctl.Last()
-	if r.Code < 300 || verb == "" || isLost(err) {
+// loginError finds the reply behind jlaffaye's error, which does not always carry its code and repeats its text raw.
+func (s *Session) loginError() error {
+	if err := s.ctl.Err(); err != nil {
 		return err
 	}
+	verb, r := s.ctl.Last()
 	refused := reply.Err(verb, r)
 	if verb == "PBSZ" || verb == "PROT" {
 		return fmt.Errorf("%w: %w", ErrInsecure, refused)
 	}
-	if r.Code == 332 || (verb == "PASS" && r.Code == 331) {
+	if verb == "PASS" && r.Code/100 == 3 { // wants more than a password
 		refused.Cause = reply.ErrAuth
 	}
 	return refused
-}
-
-// isLost tells a connection's error from a reply that refused.
-func isLost(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) || errors.Is(err, wire.ErrOutOfStep) || errors.Is(err, reply.ErrMalformed) || isEOF(err)
 }
 
 // Features is what FEAT said; empty where the server has none.

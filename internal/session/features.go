@@ -35,16 +35,3 @@ func parseFeatures(r reply.Reply) Features {
 	}
 	return f
 }
-
-// withoutPRET drops PRET from a FEAT reply: Pure-FTPd lists it, needs it for nothing, and jlaffaye then spends a round
-// trip on it for every transfer.
-func withoutPRET(r reply.Reply) reply.Reply {
-	kept := make([]string, 0, len(r.Lines))
-	for _, line := range r.Lines {
-		if !strings.EqualFold(strings.TrimSpace(line), "PRET") {
-			kept = append(kept, line)
-		}
-	}
-	r.Lines = kept
-	return r
-}

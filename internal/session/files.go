@@ -16,7 +16,7 @@ type Look struct {
 	Size    int64     // -1 unknown
 	ModTime time.Time // zero unknown
 	SizeErr error     // the server's refusal of SIZE
-	TimeErr error     // the server's refusal of MDTM
+	TimeErr error     // the server's refusal of MDTM, or that nobody can read its answer
 }
 
 // Look asks for size and modification time in one round trip. Its error is one of the connection; refusals are in the Look.
@@ -35,19 +35,19 @@ func (s *Session) Look(ctx context.Context, path string) (look Look, err error) 
 			return err
 		}
 		look.Size, look.SizeErr = -1, nil
-		if replies[0].Positive() {
+		if replies[0].Done() {
 			if look.Size, err = reply.Size(replies[0]); err != nil {
 				return err
 			}
 		} else {
 			look.SizeErr = reply.Err("SIZE", replies[0])
 		}
-		if !replies[1].Positive() {
+		if replies[1].Done() {
+			look.ModTime, look.TimeErr = reply.Time(replies[1])
+		} else {
 			look.TimeErr = reply.Err("MDTM", replies[1])
-			return nil
 		}
-		look.ModTime, err = reply.Time(replies[1])
-		return err
+		return nil
 	})
 	return look, err
 }
@@ -66,8 +66,9 @@ func (s *Session) Fact(ctx context.Context, name string) (e listing.Entry, err e
 			}
 			return err
 		}
-		if len(r.Lines) < 3 {
-			return fmt.Errorf("%w: MLST: %s", reply.ErrMalformed, reply.Quote(r.Text()))
+		if len(r.Lines) < 3 { // no facts: FEAT lied
+			s.cfg.Quirks.NoMLST.Store(true)
+			return inStep(fmt.Errorf("MLST: %w: %s", errors.ErrUnsupported, reply.Quote(r.Text())))
 		}
 		l := list{s: s}
 		e, err = listing.Fact([]byte(r.Lines[1]), listing.Options{Zone: s.cfg.Zone, Decode: l.decoder()})
@@ -82,7 +83,7 @@ func (s *Session) Fact(ctx context.Context, name string) (e listing.Entry, err e
 
 // IsDir asks by CWD, which every server has, whether path is a directory that may be entered.
 func (s *Session) IsDir(ctx context.Context, path string) error {
-	return s.do(ctx, func() error { return s.within(path, func() error { return nil }) })
+	return s.do(ctx, func() error { return s.inside(path, func() error { return nil }) })
 }
 
 // Mkdir makes one directory.
@@ -116,10 +117,11 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 		if err != nil {
 			return err
 		}
-		for i, verb := range []string{"RNFR", "RNTO"} {
-			if !replies[i].Positive() {
-				return reply.Err(verb, replies[i])
-			}
+		switch {
+		case replies[0].Code >= 400:
+			return reply.Err("RNFR", replies[0])
+		case !replies[1].Done():
+			return reply.Err("RNTO", replies[1])
 		}
 		return nil
 	})

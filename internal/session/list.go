@@ -13,6 +13,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/listing"
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/safepath"
+	"github.com/corexalgo/ftpclient/internal/wire"
 )
 
 const (
@@ -31,14 +32,13 @@ var errStopped = errors.New("listing stopped")
 
 // A list is one listing under way.
 type list struct {
-	s       *Session
-	dir     string
-	format  listing.Format
-	sent    string // the command as sent
-	yield   func(listing.Entry, error) bool
-	rows    int
-	held    *listing.Entry // a first row that may be the file itself and not an entry of a directory
-	stopped bool
+	s      *Session
+	dir    string
+	format listing.Format
+	yield  func(listing.Entry, error) bool
+	rows   int
+	held   *listing.Entry // a first row that may be the file itself and not an entry of a directory
+	err    error          // why the rest was not read
 }
 
 // List reads the directory dir ("" is the login directory) row by row. Entries have safe one-component names; a row that
@@ -59,20 +59,6 @@ func (s *Session) usesMLSD() bool {
 	return s.features.Has("MLST") && !s.cfg.DisableMLSD && !s.cfg.ListHidden && !s.cfg.Quirks.NoMLST.Load()
 }
 
-// listCommand is what is sent for jlaffaye's own listing command.
-func (s *Session) listCommand(line string) string {
-	if s.usesMLSD() {
-		return line
-	}
-	if v, arg, ok := strings.Cut(line, " "); v == "MLSD" {
-		line = "LIST"
-		if ok {
-			line += " " + arg
-		}
-	}
-	return line
-}
-
 func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error {
 	l := &list{s: s, dir: dir, format: listing.LIST, yield: yield}
 	if s.usesMLSD() {
@@ -81,26 +67,30 @@ func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error 
 	}
 	// Servers read "-x" as options and "*" as a glob in LIST's argument: such a name is safe only as the current directory.
 	if strings.ContainsAny(dir, " *?[]{}\\'\"`$") || strings.HasPrefix(dir, "-") || strings.HasPrefix(dir, "~") {
-		return s.within(dir, func() error { return l.run("") })
+		return s.inside(dir, func() error { return l.run("") })
 	}
 	if err := l.run(dir); err != nil {
 		return err
 	}
-	if dir == "" || l.stopped || l.rows > 1 || (l.rows == 1 && l.held == nil) {
+	if dir == "" || !l.doubtful() {
 		return nil
 	}
 	// vsftpd answers an absent directory with an empty listing, and servers list a file as its own only row.
-	if err := s.within(dir, func() error { return nil }); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotDir, err)
+	err := s.inside(dir, func() error { return nil })
+	switch {
+	case err == nil:
+		_ = l.release()
+	case s.ctl.Settled():
+		err = fmt.Errorf("%w: %w", ErrNotDir, err)
 	}
-	if l.held != nil {
-		yield(*l.held, nil)
-	}
-	return nil
+	return err
 }
 
-// within runs f with dir as the current directory, and comes back.
-func (s *Session) within(dir string, f func() error) error {
+// doubtful tells a listing read to its end that may be of something other than a directory.
+func (l *list) doubtful() bool { return l.err == nil && (l.rows == 0 || l.held != nil) }
+
+// inside runs f with dir as the current directory, and comes back.
+func (s *Session) inside(dir string, f func() error) error {
 	if err := s.findHome(); err != nil {
 		return err
 	}
@@ -108,7 +98,7 @@ func (s *Session) within(dir string, f func() error) error {
 		return err
 	}
 	err := f()
-	if !s.ctl.Settled() {
+	if s.broken || !s.ctl.Settled() {
 		return err
 	}
 	if _, herr := s.raw("CWD " + s.home); herr != nil {
@@ -134,26 +124,45 @@ func (s *Session) findHome() error {
 }
 
 func (l *list) run(dir string) error {
-	arg, err := l.s.encode(dir)
+	s := l.s
+	arg, err := s.encode(dir)
 	if err != nil {
 		return err
 	}
-	l.s.data = nil
-	l.s.consume = l.read
-	_, err = l.s.ftp.List(arg)
-	l.s.consume = nil
-	if l.stopped {
-		l.s.broken = l.s.broken || !l.s.ctl.Settled()
+	s.listing = "LIST"
+	switch {
+	case l.format == listing.MLSD:
+		s.listing = "MLSD"
+	case s.cfg.ListHidden:
+		s.listing = "LIST -a"
+	}
+	if arg != "" {
+		s.listing += " " + arg
+	}
+	s.data, s.consume = nil, l.read
+	_, err = s.ftp.List("") // intercept puts s.listing in its place
+	s.consume = nil
+	switch {
+	case l.err == nil:
+		err = s.outcome(err)
+	case s.ctx.Err() != nil || !s.ctl.Settled():
+		s.broken = true
+		err = l.err
+	default:
+		s.settle()
+		err = inStep(l.err)
+	}
+	if errors.Is(l.err, errStopped) {
 		return nil
 	}
-	err = l.s.outcome(err)
-	if err == nil && l.s.data.Unauthenticated() {
+	if err == nil && s.data.Unauthenticated() {
 		// Nothing but this end tells that a listing is whole, and a short one would look like deleted files.
-		return errors.New("listing ended without TLS close_notify")
+		return inStep(fmt.Errorf("listing: %w: %w", wire.ErrNoCloseNotify, io.ErrUnexpectedEOF))
 	}
 	return err
 }
 
+// read takes the rows of the whole listing. Its own errors are kept apart from those of the connection.
 func (l *list) read(r io.Reader) error {
 	parser := listing.NewParser(l.format, listing.Options{Zone: l.s.cfg.Zone, Decode: l.decoder()})
 	most := l.s.cfg.MaxEntries
@@ -161,30 +170,29 @@ func (l *list) read(r io.Reader) error {
 		most = defaultMaxEntries
 	}
 	br := bufio.NewReaderSize(r, maxRow)
-	for n := 0; ; n++ {
+	for n := 1; ; n++ {
 		row, err := br.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return fmt.Errorf("a listing row of more than %d bytes", maxRow)
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			l.err = fmt.Errorf("a listing row of more than %d bytes", maxRow)
+		case err != nil && !errors.Is(err, io.EOF):
 			return err
+		case n > most && len(row) > 0:
+			l.err = fmt.Errorf("%w: more than %d", ErrTooManyEntries, most)
+		case !l.row(parser, bytes.TrimRight(row, "\r\n")):
+			l.err = errStopped
 		}
-		if n > most {
-			return fmt.Errorf("%w: more than %d", ErrTooManyEntries, most)
-		}
-		if !l.row(parser, bytes.TrimRight(row, "\r\n")) {
-			l.stopped = true
-			return errStopped
+		if l.err != nil {
+			return l.err
 		}
 		if err != nil {
 			break
 		}
 	}
 	if err := parser.End(); err != nil && !l.yield(listing.Entry{}, err) {
-		l.stopped = true
-		return errStopped
+		l.err = errStopped
 	}
-	return nil
+	return l.err
 }
 
 func (l *list) decoder() func([]byte) (string, error) {
@@ -205,22 +213,26 @@ func (l *list) row(parser *listing.Parser, row []byte) bool {
 		l.held = &e
 		return true
 	}
-	if l.held != nil {
-		held := *l.held
-		if l.held = nil; !l.yield(held, nil) {
-			return false
-		}
+	if !l.release() {
+		return false
 	}
 	if err == nil {
-		err = safepath.CheckListed(e.Name)
+		if err = safepath.CheckListed(e.Name); err != nil {
+			err = fmt.Errorf("row %s: %w", reply.Quote(string(row)), err)
+		}
 	}
-	if err != nil {
-		return l.yield(e, fmt.Errorf("row %s: %w", reply.Quote(string(row)), err))
-	}
-	return l.yield(e, nil)
+	return l.yield(e, err)
+}
+
+// release yields the row that was held back.
+func (l *list) release() bool {
+	e := l.held
+	l.held = nil
+	return e == nil || l.yield(*e, nil)
 }
 
 // isItself tells a row that may be what a server answers to LIST of a file.
 func (l *list) isItself(e listing.Entry) bool {
-	return l.dir != "" && !e.Mode.IsDir() && path.Base(e.Name) == path.Base(l.dir)
+	name := path.Base(e.Name)
+	return l.dir != "" && !e.Mode.IsDir() && name == path.Base(l.dir) && safepath.CheckListed(name) == nil
 }

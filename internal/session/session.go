@@ -26,6 +26,7 @@ type Session struct {
 	cfg      Config
 	ctl      *wire.Control
 	ftp      *ftp.ServerConn
+	greeting reply.Reply
 	features Features
 	home     string // the login directory, once PWD was asked
 	hashing  string // the algorithm that OPTS HASH selected
@@ -33,10 +34,13 @@ type Session struct {
 	// of the operation under way
 	ctx     context.Context //nolint:containedctx // jlaffaye's dial function takes none
 	stop    func() bool
-	data    *wire.Data
 	opts    TransferOptions
+	storing bool
+	listing string                // the listing command
 	consume func(io.Reader) error // takes the content of the next data connection whole
 	target  dataTarget            // where the next data connection leads
+	data    *wire.Data
+	dialErr error // of the data connection
 
 	broken bool
 }
@@ -71,10 +75,12 @@ func (s *Session) begin(ctx context.Context) error {
 }
 
 // end finishes it. The context's error wins over the time-out that it caused; an error other than a refusal leaves the
-// dialogue in doubt.
+// dialogue in doubt. Once the watch on ctx has fired, nobody knows when it sets its deadline, and the session is not used
+// again though all went well.
 func (s *Session) end(err error) error {
 	ctx := s.ctx
-	s.ctx, s.data, s.consume, s.opts, s.target = nil, nil, nil, TransferOptions{}, dataTarget{}
+	s.ctx, s.opts, s.storing, s.listing, s.consume = nil, TransferOptions{}, false, "", nil
+	s.target, s.data, s.dialErr = dataTarget{}, nil, nil
 	if !s.stop() {
 		s.discard(ctx.Err())
 		if err != nil {
@@ -83,7 +89,8 @@ func (s *Session) end(err error) error {
 		return nil
 	}
 	var refused *reply.Error
-	if err != nil && (!errors.As(err, &refused) || refused.Code == 421) && !errors.Is(err, errInStep) {
+	doubtful := err != nil && (!errors.As(err, &refused) || refused.Code == 421) && !errors.Is(err, errInStep)
+	if doubtful || !s.ctl.Settled() {
 		s.discard(err)
 	}
 	if !s.broken {
@@ -110,7 +117,7 @@ func (s *Session) discard(cause error) {
 		return
 	}
 	s.broken = true
-	if s.cfg.Logger != nil {
+	if s.cfg.Logger != nil && cause != nil {
 		s.cfg.Logger.Warn("ftp session discarded", slog.Any("cause", cause))
 	}
 }
@@ -171,7 +178,7 @@ func (s *Session) raw(line string) (reply.Reply, error) {
 	if err != nil {
 		return reply.Reply{}, err
 	}
-	if !replies[0].Positive() {
+	if !replies[0].Done() {
 		return replies[0], reply.Err(verb(line), replies[0])
 	}
 	return replies[0], nil
@@ -209,7 +216,7 @@ func (s *Session) encode(path string) (string, error) {
 		return path, nil
 	}
 	arg, err := s.cfg.Encoding.NewEncoder().String(path)
-	if err != nil {
+	if err != nil || safepath.CheckArgument(arg) != nil {
 		return "", inStep(fmt.Errorf("%w: %s cannot be written in the server's charset", safepath.ErrUnsafe, reply.Quote(path)))
 	}
 	return arg, nil

@@ -3,8 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"time"
+	"net"
 
 	"github.com/jlaffaye/ftp"
 	"golang.org/x/time/rate"
@@ -18,9 +19,6 @@ type TransferOptions struct {
 	Limits []*rate.Limiter // bytes per second; nil ones are skipped
 	Moved  func(n int)     // called for each piece that moved, in the goroutine of the transfer
 }
-
-// abortTimeout bounds what an abandoned transfer may cost before the session is given up instead.
-const abortTimeout = 3 * time.Second
 
 // A Retrieval is a download under way. It occupies its session until Close.
 type Retrieval struct {
@@ -36,11 +34,14 @@ func (s *Session) Retrieve(ctx context.Context, path string, offset int64, opts 
 	if err != nil {
 		return nil, err
 	}
+	if offset < 0 {
+		return nil, fmt.Errorf("offset %d is negative", offset)
+	}
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
 	s.opts = opts
-	resp, err := s.ftp.RetrFrom(arg, uint64(offset)) //nolint:gosec // never negative
+	resp, err := s.ftp.RetrFrom(arg, uint64(offset))
 	if err != nil {
 		return nil, s.end(s.forgetRestart(offset, s.outcome(err)))
 	}
@@ -49,6 +50,9 @@ func (s *Session) Retrieve(ctx context.Context, path string, offset int64, opts 
 
 // Read reads content. io.EOF says that the server closed the data connection, not that the file is whole: Close tells.
 func (r *Retrieval) Read(p []byte) (int, error) {
+	if r.closed {
+		return 0, net.ErrClosed
+	}
 	n, err := r.data.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) && r.s.ctx.Err() != nil {
 		err = r.s.ctx.Err()
@@ -68,40 +72,39 @@ func (r *Retrieval) Close() error {
 	r.closed = true
 	s := r.s
 	switch {
-	case r.data.Ended():
-		return s.end(s.outcome(r.resp.Close()))
 	case isTimeout(r.data.Err()): // a stall: the final reply would not come either
+		err := r.data.Err()
 		_ = r.data.Abort()
-		return s.end(r.data.Err())
-	case r.data.Err() != nil:
-		s.ctl.SetNextTimeout(min(abortTimeout, s.cfg.ReplyTimeout))
+		return s.end(err)
+	case r.data.Ended(), r.data.Err() != nil:
 		return s.end(s.outcome(r.resp.Close()))
-	default:
-		return s.end(s.abandon(r))
 	}
+	_ = r.data.Abort()
+	_ = r.resp.Close() // reads the final reply, whatever it is
+	s.settle()
+	return s.end(nil)
 }
 
-// abandon gives up a download half way. Servers answer with 426, 226, 451 or 550, or with nothing; only one that then
-// answers NOOP, and says no more, is in step.
-func (s *Session) abandon(r *Retrieval) error {
-	_ = r.data.Abort()
-	s.ctl.SetNextTimeout(min(abortTimeout, s.cfg.ReplyTimeout))
-	_ = r.resp.Close() // reads the final reply, whatever it is
+// settle finds out whether a session is in step after a transfer was given up half way. Servers end it with 426, 226, 451
+// or 550, with two replies, or with none; only one that then answers NOOP, and says no more, is in step.
+func (s *Session) settle() {
 	if s.ctl.Settled() {
 		s.ctl.SetNextTimeout(min(abortTimeout, s.cfg.ReplyTimeout))
-		if replies, err := s.exchange("NOOP"); err == nil && replies[0].Code/100 == 2 && s.ctl.Quiet() {
-			return nil
+		if replies, err := s.exchange("NOOP"); err == nil && replies[0].Done() && s.ctl.Quiet() {
+			return
 		}
 	}
 	s.broken = true // on purpose, and no reason to warn
-	return nil
 }
 
 // Store uploads src to path, beginning at offset of the remote file (0 replaces it), and returns how many bytes were sent.
 // An error of src is returned as a *SourceError, and the server is made to see a broken transfer, not a short file.
 func (s *Session) Store(ctx context.Context, path string, offset int64, src io.Reader, opts TransferOptions) (int64, error) {
+	if offset < 0 {
+		return 0, fmt.Errorf("offset %d is negative", offset)
+	}
 	return s.upload(ctx, path, src, opts, func(arg string, r io.Reader) error {
-		return s.forgetRestart(offset, s.outcome(s.ftp.StorFrom(arg, r, uint64(offset)))) //nolint:gosec // never negative
+		return s.forgetRestart(offset, s.outcome(s.ftp.StorFrom(arg, r, uint64(offset))))
 	})
 }
 
@@ -120,7 +123,7 @@ func (s *Session) upload(ctx context.Context, path string, src io.Reader, opts T
 	source := &wire.Source{R: src}
 	var sent int64
 	err = s.do(ctx, func() error {
-		s.opts = opts
+		s.opts, s.storing = opts, true
 		err := send(arg, source)
 		if s.data != nil {
 			sent = s.data.Moved()
@@ -145,8 +148,8 @@ func (e *SourceError) Error() string { return "source: " + e.Err.Error() }
 // Unwrap returns the source's error.
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// outcome turns what jlaffaye made of a transfer into what happened: the server's refusal if it gave one, else the error of
-// the data connection. jlaffaye's errors do not always carry the code.
+// outcome turns what jlaffaye made of a transfer into what happened: the server's refusal if it gave one, and the error of
+// the data connection. jlaffaye's errors do not always carry the code, and repeat the server's text raw.
 func (s *Session) outcome(err error) error {
 	var dataErr error
 	if s.data != nil {
@@ -156,33 +159,31 @@ func (s *Session) outcome(err error) error {
 		s.cfg.Quirks.dataTrouble.Store(0)
 		return nil
 	}
-	if err == nil {
-		err = dataErr
+	verb, last := s.ctl.Last()
+	lost := s.ctl.Err()
+	switch {
+	case lost != nil && dataErr != nil:
+		return fmt.Errorf("%w; then %w", dataErr, lost)
+	case lost != nil:
+		return lost
+	case s.dialErr != nil:
+		s.noteDataTrouble()
+		return inStep(s.dialErr)
+	case last.Code == 425:
+		s.noteDataTrouble()
 	}
-	if !s.ctl.Settled() {
-		if dataErr != nil && isTimeout(err) {
-			return dataErr // the final reply did not come because of it
-		}
-		return err
-	}
-	v, last := s.ctl.Last()
-	if last.Code >= 400 {
-		if last.Code == 425 {
-			s.noteDataTrouble()
-		}
-		return reply.Err(v, last)
-	}
-	if dataErr != nil {
+	switch {
+	case last.Code >= 400 && dataErr != nil:
+		return fmt.Errorf("%w; %w", reply.Err(verb, last), dataErr)
+	case last.Code >= 400:
+		return reply.Err(verb, last)
+	case dataErr != nil:
 		return inStep(dataErr)
 	}
-	if s.data == nil && s.target != (dataTarget{}) && !isLost(err) || isDial(err) {
-		s.noteDataTrouble()
-		return inStep(err)
-	}
-	return err
+	return unexpected(verb, last)
 }
 
-// noteDataTrouble changes between EPSV and PASV after data connections failed twice in a row (SAFETY: 425).
+// noteDataTrouble changes between EPSV and PASV after data connections failed twice in a row.
 func (s *Session) noteDataTrouble() {
 	if q := s.cfg.Quirks; q.dataTrouble.Add(1)%2 == 0 {
 		q.PASV.Store(!q.PASV.Load())
@@ -195,8 +196,8 @@ func (s *Session) forgetRestart(offset int64, err error) error {
 	if offset == 0 || !errors.As(err, &refused) || refused.Code == 421 || refused.Command == "REST" || !s.ctl.Settled() {
 		return err
 	}
-	if _, rerr := s.exchange("REST 0"); rerr != nil {
-		s.discard(rerr)
+	if replies, rerr := s.exchange("REST 0"); rerr != nil || replies[0].Code >= 400 {
+		s.broken = true // nobody knows what the server will do with the marker
 	}
 	return err
 }

@@ -2,11 +2,15 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +21,10 @@ import (
 type ControlOptions struct {
 	// ReplyTimeout bounds one reply from the moment it is waited for, however slowly its bytes come.
 	ReplyTimeout time.Duration
-	// Trace sees each command and reply, passwords already hidden; nil: nothing is traced.
+	// Secret is the password. Servers repeat what they do not understand ("500 PASS x: unknown"), and neither an error nor
+	// a trace may show it.
+	Secret string
+	// Trace sees each command and reply, the Secret already hidden; nil: nothing is traced.
 	Trace func(direction, text string)
 	// Intercept sees each command line that jlaffaye writes and says which line to send in its place, or answers it itself.
 	Intercept func(line string) (send string, answer *reply.Reply, err error)
@@ -31,23 +38,26 @@ type ControlOptions struct {
 type Control struct {
 	deadlines
 	raw      net.Conn
-	plain    net.Conn // raw, or the TLS connection over it
+	sock     *probe
+	plain    net.Conn // sock, or the TLS connection over it
 	replies  *reply.Reader
 	opts     ControlOptions
 	timeout  time.Duration // of the next reply; 0: opts.ReplyTimeout
 	pending  []string      // verbs of the commands whose final reply has not been read, oldest first
 	started  bool          // pending[0] has had its 1xx reply
 	ahead    []string      // command lines sent before jlaffaye writes them, oldest first
+	written  []byte        // of the command line that jlaffaye is writing
 	answers  []byte        // of the reply that jlaffaye is reading
 	last     reply.Reply
 	lastVerb string
+	err      error // the first one; nothing is in step after it
 }
 
 // NewControl takes over raw.
 func NewControl(raw net.Conn, opts ControlOptions) *Control {
-	c := &Control{raw: raw, opts: opts}
+	c := &Control{raw: raw, sock: &probe{Conn: raw}, opts: opts}
 	c.attach(raw)
-	c.setPlain(raw)
+	c.setPlain(c.sock)
 	return c
 }
 
@@ -56,15 +66,19 @@ func (c *Control) setPlain(conn net.Conn) {
 	c.replies = reply.NewReader(bufio.NewReader(conn))
 }
 
+// ErrPlaintext is the error of a server, or of somebody in between, that speaks plaintext where TLS has to begin.
+var ErrPlaintext = errors.New("plaintext received after the reply to AUTH TLS")
+
 // StartTLS shakes hands over the connection. Bytes that arrived in plaintext after the reply to AUTH were injected by
 // somebody in between (CVE-2021-22947) and are fatal.
 func (c *Control) StartTLS(ctx context.Context, cfg *tls.Config) error {
 	if c.replies.Buffered() > 0 {
-		return errors.New("plaintext received after the reply to AUTH TLS")
+		return c.fail(ErrPlaintext)
 	}
-	conn := tls.Client(c.raw, cfg)
+	conn := tls.Client(c.sock, cfg)
+	c.Rest()
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return err
+		return c.fail(err)
 	}
 	c.setPlain(conn)
 	return nil
@@ -82,8 +96,13 @@ func (c *Control) TLS() *tls.ConnectionState {
 
 // Send writes command lines (without line endings) in one write. Replies must be read in the same order.
 func (c *Control) Send(lines ...string) error {
-	if err := c.checkQuiet(); err != nil {
-		return err
+	if c.err != nil {
+		return c.err
+	}
+	if len(c.pending) == 0 {
+		if err := c.listen(); err != nil {
+			return c.fail(err)
+		}
 	}
 	c.arm(c.replyTimeout())
 	var b strings.Builder
@@ -94,9 +113,21 @@ func (c *Control) Send(lines ...string) error {
 		b.WriteString(line)
 		b.WriteString("\r\n")
 	}
-	_, err := c.plain.Write([]byte(b.String()))
+	if _, err := c.plain.Write([]byte(b.String())); err != nil {
+		return c.fail(err)
+	}
+	return nil
+}
+
+func (c *Control) fail(err error) error {
+	if c.err == nil {
+		c.err = err
+	}
 	return err
 }
+
+// Err is the first error of the connection itself, nil as long as its replies can be trusted to answer its commands.
+func (c *Control) Err() error { return c.err }
 
 // SendAhead writes command lines that jlaffaye or Expect will issue later, in this order.
 func (c *Control) SendAhead(lines ...string) error {
@@ -113,7 +144,7 @@ func (c *Control) Issue(line string) error {
 		return c.Send(line)
 	}
 	if c.ahead[0] != line {
-		return fmt.Errorf("%w: expected command %q after sending ahead", ErrOutOfStep, c.ahead[0])
+		return c.fail(fmt.Errorf("%w: a command was sent ahead and not issued", ErrOutOfStep))
 	}
 	c.ahead = c.ahead[1:]
 	return nil
@@ -122,40 +153,60 @@ func (c *Control) Issue(line string) error {
 // Ahead tells whether lines sent ahead have not been issued yet.
 func (c *Control) Ahead() bool { return len(c.ahead) > 0 }
 
-// checkQuiet finds replies that nobody asked for before a command would be answered by them.
-func (c *Control) checkQuiet() error {
-	if len(c.pending) > 0 {
-		return nil
-	}
-	if !c.Quiet() {
-		return ErrOutOfStep
-	}
-	return nil
-}
-
 // Quiet reports, without waiting, that the connection is open and the server has said nothing since the last reply. It is
 // meaningful while no command is pending.
-func (c *Control) Quiet() bool {
-	if !c.Settled() || c.replies.Buffered() > 0 {
-		return false
+func (c *Control) Quiet() bool { return c.Settled() && c.listen() == nil }
+
+// listen finds, without waiting, what the server said unasked before a command would be answered by it.
+func (c *Control) listen() error {
+	switch {
+	case c.isCancelled():
+		return os.ErrDeadlineExceeded
+	case c.replies.Buffered() > 0:
+		return ErrOutOfStep
 	}
 	switch peek(c.raw) {
 	case peekSilent:
-		return true
+		return nil
 	case peekEnded:
-		return false
-	case peekBytes:
-		if c.plain == c.raw {
-			return false
-		}
+		return io.ErrUnexpectedEOF
+	case peekUnknown:
+		c.arm(time.Millisecond) // only reading tells
+	case peekBytes: // under TLS they may be a session ticket
 	}
-	// Below TLS a session ticket may have arrived; and where the socket cannot be asked, only reading tells.
-	c.arm(time.Millisecond)
+	c.sock.probing = true
 	_, err := c.replies.Peek()
+	c.sock.probing = false
 	c.arm(0)
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
+	switch {
+	case err == nil:
+		return ErrOutOfStep
+	case timedOut(err):
+		return nil
+	}
+	return err
 }
+
+// probe lies below TLS. While probing, a Read that would have to wait fails as if its deadline had passed, which leaves
+// the TLS layer whole.
+type probe struct {
+	net.Conn
+	probing bool
+}
+
+func (p *probe) Read(b []byte) (int, error) {
+	if p.probing && peek(p.Conn) == peekSilent {
+		return 0, silence{}
+	}
+	return p.Conn.Read(b)
+}
+
+// silence is a time-out that crypto/tls, which looks at its own type only, takes for one.
+type silence struct{}
+
+func (silence) Error() string   { return "nothing received" }
+func (silence) Timeout() bool   { return true }
+func (silence) Temporary() bool { return true }
 
 // Reply blocks for the next reply, whichever command it answers.
 func (c *Control) Reply() (reply.Reply, error) {
@@ -167,15 +218,16 @@ func (c *Control) Reply() (reply.Reply, error) {
 	}
 	r, err := c.replies.Read()
 	if err != nil {
-		return reply.Reply{}, err
+		return reply.Reply{}, c.fail(err)
 	}
-	c.trace("<", verb, fmt.Sprintf("%d %s", r.Code, reply.Printable(r.Text())))
+	c.hide(verb, r)
+	c.trace("<", verb, fmt.Sprintf("%d %s", r.Code, r.Text()))
 	switch {
 	case r.Code == 421: // the server is leaving, whatever was asked (RFC 959 section 4.2)
 		c.pending, c.started = nil, false
 	case r.Preliminary():
 		if c.started {
-			return reply.Reply{}, fmt.Errorf("%w: a second preliminary reply, %d", reply.ErrMalformed, r.Code)
+			return reply.Reply{}, c.fail(fmt.Errorf("%w: a second preliminary one, %d", reply.ErrMalformed, r.Code))
 		}
 		c.started = len(c.pending) > 0
 	case len(c.pending) > 0:
@@ -188,9 +240,9 @@ func (c *Control) Reply() (reply.Reply, error) {
 // Last is the last reply that was read and the verb that it answered.
 func (c *Control) Last() (verb string, r reply.Reply) { return c.lastVerb, c.last }
 
-// Settled tells that every command sent has had its final reply.
+// Settled tells that every command sent has had its final reply, and that nothing went wrong before.
 func (c *Control) Settled() bool {
-	return len(c.pending) == 0 && len(c.answers) == 0 && len(c.ahead) == 0
+	return c.err == nil && len(c.pending) == 0 && len(c.answers) == 0 && len(c.ahead) == 0
 }
 
 // SetNextTimeout bounds the next reply in place of ReplyTimeout: the last reply to a large upload takes its time.
@@ -204,7 +256,10 @@ func (c *Control) replyTimeout() time.Duration {
 }
 
 // Rest takes the deadline off until the next command.
-func (c *Control) Rest() { c.arm(0) }
+func (c *Control) Rest() {
+	c.timeout = 0
+	c.arm(0)
+}
 
 // Answer queues a reply for jlaffaye to read as if the server had sent it.
 func (c *Control) Answer(r reply.Reply) { c.answers = append(c.answers, r.Bytes()...) }
@@ -216,6 +271,9 @@ func (c *Control) Read(p []byte) (int, error) {
 		r, err := c.Reply()
 		if err != nil {
 			return 0, err
+		}
+		if r.Preliminary() && !opensData(c.lastVerb) {
+			return 0, c.fail(fmt.Errorf("%w: %s: %d", reply.ErrMalformed, c.lastVerb, r.Code))
 		}
 		if c.opts.Translate != nil {
 			r = c.opts.Translate(c.lastVerb, final, r)
@@ -229,13 +287,24 @@ func (c *Control) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write takes one command line from jlaffaye.
+// opensData tells the commands of jlaffaye to which a 1xx reply is an answer. It would take one to any other for the final
+// one, and be out of step.
+func opensData(verb string) bool {
+	return slices.Contains([]string{"RETR", "STOR", "APPE", "LIST", "MLSD"}, verb)
+}
+
+// Write takes a command line from jlaffaye. One longer than its buffer comes in pieces, and only the whole is a command.
 func (c *Control) Write(p []byte) (int, error) {
-	line := strings.TrimRight(string(p), "\r\n")
+	c.written = append(c.written, p...)
+	if !bytes.HasSuffix(c.written, []byte("\n")) {
+		return len(p), nil
+	}
+	line := strings.TrimRight(string(c.written), "\r\n")
+	c.written = nil
 	if c.opts.Intercept != nil {
 		send, answer, err := c.opts.Intercept(line)
 		if err != nil {
-			return 0, err
+			return 0, c.fail(err) // jlaffaye's writer does not recover from it
 		}
 		if answer != nil {
 			c.Answer(*answer)
@@ -253,13 +322,26 @@ func (c *Control) trace(direction, verb, text string) {
 	if c.opts.Trace == nil {
 		return
 	}
-	if direction == ">" {
-		if strings.EqualFold(verb, "PASS") || strings.EqualFold(verb, "ACCT") {
-			text = verb + " ***"
-		}
-		text = reply.Printable(text)
+	if direction == ">" && verb == "PASS" {
+		text = "PASS ***"
 	}
-	c.opts.Trace(direction, text)
+	if len(c.opts.Secret) >= minSecret {
+		text = strings.ReplaceAll(text, c.opts.Secret, "***")
+	}
+	c.opts.Trace(direction, reply.Printable(text))
+}
+
+// minSecret keeps a short password from tearing other words of a refusal apart.
+const minSecret = 4
+
+// hide takes the Secret out of a reply that may reach an error: every refusal, and whatever answers PASS.
+func (c *Control) hide(verb string, r reply.Reply) {
+	if c.opts.Secret == "" || (verb != "PASS" && (r.Code < 300 || len(c.opts.Secret) < minSecret)) {
+		return
+	}
+	for i, line := range r.Lines {
+		r.Lines[i] = strings.ReplaceAll(line, c.opts.Secret, "***")
+	}
 }
 
 // Cancel ends every wait on the connection, now and later.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -15,12 +14,6 @@ import (
 
 // BufferSize is the size of one read of content: with 32 KiB, jlaffaye's and io.Copy's, a download takes twice the time.
 const BufferSize = 256 << 10
-
-// sendfile works in chunks between these, so that progress is seen on a slow line and calls are few on a fast one.
-const (
-	minChunk = 256 << 10
-	maxChunk = 8 << 20
-)
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, BufferSize); return &b }}
 
@@ -35,7 +28,7 @@ var ErrNoCloseNotify = errors.New("data connection ended without TLS close_notif
 
 // DataOptions says how a Data behaves.
 type DataOptions struct {
-	Ctx          context.Context // ends every wait, for good
+	Ctx          context.Context //nolint:containedctx // ends every wait, for good
 	StallTimeout time.Duration   // how long no byte may move
 	DrainTimeout time.Duration   // how long a finished upload under TLS waits for the peer's end; 0: StallTimeout
 	TLS          *tls.Config     // nil: plaintext
@@ -45,6 +38,9 @@ type DataOptions struct {
 	// Consume takes all content at the first Read, which then reports the end: a listing is read row by row here, and
 	// jlaffaye, which drops what it cannot parse, sees none of it. An error of Consume is the connection's.
 	Consume func(io.Reader) error
+
+	// Closed is called once, after the connection was closed and before the final reply is waited for; nil: nobody asks.
+	Closed func()
 }
 
 // Data is a data connection. It shakes hands on its first use only: earlier, vsftpd, ProFTPD and Pure-FTPd all wait for
@@ -55,12 +51,13 @@ type Data struct {
 	accept  func() (net.Conn, error) // active mode: the server connects after it has granted the transfer
 	abandon func()                   // active mode: stops listening
 	raw     net.Conn
-	conn    net.Conn // raw, or the TLS connection over it
+	sock    *socket
+	conn    net.Conn // sock, or the TLS connection over it
 	tls     *tls.Conn
-	spy     *endSpy
 	stop    func() bool // ends the watch on Ctx
 	moved   int64
 	stored  bool // it is an upload
+	shaken  bool // nothing is left to do before content may move
 	ended   bool // the peer's end was read
 	aborted bool
 	closed  bool
@@ -82,10 +79,7 @@ func NewActiveData(accept func() (net.Conn, error), abandon func(), opts DataOpt
 	return d
 }
 
-func (d *Data) watch() {
-	stop := context.AfterFunc(d.opts.Ctx, d.cancelAll)
-	d.stop = stop
-}
+func (d *Data) watch() { d.stop = context.AfterFunc(d.opts.Ctx, d.cancelAll) }
 
 func (d *Data) cancelAll() {
 	d.cancel()
@@ -95,39 +89,42 @@ func (d *Data) cancelAll() {
 }
 
 func (d *Data) open(raw net.Conn) {
-	d.raw, d.conn = raw, raw
+	d.raw, d.sock = raw, &socket{Conn: raw, deadlines: &d.deadlines, stall: d.opts.StallTimeout}
+	d.conn = d.sock
 	d.attach(raw)
-	if d.opts.TLS == nil {
-		return
+	if d.opts.TLS != nil {
+		d.tls = tls.Client(d.sock, d.opts.TLS)
+		d.conn = d.tls
 	}
-	d.spy = &endSpy{Conn: raw}
-	d.tls = tls.Client(d.spy, d.opts.TLS)
-	d.conn = d.tls
 }
 
-// ready accepts the server's connection in active mode.
-func (d *Data) ready() error {
-	if d.conn != nil {
-		return nil
-	}
-	raw, err := d.accept()
-	if err != nil {
-		return err
-	}
-	d.open(raw)
-	return nil
-}
-
-// Handshake shakes hands now. jlaffaye looks for it after an empty upload, which no write has made to shake hands.
+// Handshake makes the connection ready for content: it accepts the server's connection in active mode, and shakes hands
+// under TLS. jlaffaye looks for it after an empty upload, which no write has made to shake hands.
 func (d *Data) Handshake() error {
-	if err := d.ready(); err != nil {
-		return err
-	}
-	if d.tls == nil {
+	if d.shaken {
 		return nil
 	}
-	d.arm(d.opts.StallTimeout)
-	return d.tls.Handshake()
+	if d.closed {
+		return net.ErrClosed
+	}
+	if d.conn == nil {
+		raw, err := d.accept()
+		if err != nil {
+			return d.failed(err)
+		}
+		d.open(raw)
+	}
+	if d.tls != nil {
+		d.sock.stall = 0 // one deadline for all of it
+		d.arm(d.opts.StallTimeout)
+		err := d.tls.HandshakeContext(d.opts.Ctx)
+		d.sock.stall = d.opts.StallTimeout
+		if err != nil {
+			return d.failed(err)
+		}
+	}
+	d.shaken = true
+	return nil
 }
 
 // Read reads content.
@@ -138,6 +135,7 @@ func (d *Data) Read(p []byte) (int, error) {
 	}
 	d.opts.Consume = nil
 	if err := consume(readerFunc(d.read)); err != nil {
+		d.abort()
 		return 0, d.failed(err)
 	}
 	return 0, io.EOF
@@ -148,12 +146,10 @@ type readerFunc func(p []byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (d *Data) read(p []byte) (int, error) {
-	if err := d.ready(); err != nil {
-		return 0, d.failed(err)
+	if err := d.Handshake(); err != nil {
+		return 0, err
 	}
-	p = p[:d.allowed(len(p))]
-	d.arm(d.opts.StallTimeout)
-	n, err := d.conn.Read(p)
+	n, err := d.conn.Read(p[:d.allowed(len(p))])
 	d.ended = d.ended || errors.Is(err, io.EOF)
 	if werr := d.account(n); err == nil {
 		err = werr
@@ -167,21 +163,16 @@ func (d *Data) read(p []byte) (int, error) {
 // Write sends content.
 func (d *Data) Write(p []byte) (int, error) {
 	d.stored = true
-	if err := d.ready(); err != nil {
-		return 0, d.failed(err)
+	if err := d.Handshake(); err != nil {
+		return 0, err
 	}
 	sent := 0
 	for sent < len(p) {
 		part := p[sent:]
-		part = part[:d.allowed(len(part))]
-		d.arm(d.opts.StallTimeout)
-		n, err := d.conn.Write(part)
+		n, err := d.conn.Write(part[:d.allowed(len(part))])
 		sent += n
 		if werr := d.account(n); err == nil {
 			err = werr
-		}
-		if timedOut(err) && n > 0 && d.tls == nil {
-			continue // slow, but not stalled
 		}
 		if err != nil {
 			return sent, d.failed(err)
@@ -190,107 +181,11 @@ func (d *Data) Write(p []byte) (int, error) {
 	return sent, nil
 }
 
-// A Source is what an upload sends. It keeps what went wrong on its own side apart from what went wrong on the line.
-type Source struct {
-	R   io.Reader
-	Err error // the first error of R other than io.EOF
-}
-
-func (s *Source) Read(p []byte) (int, error) {
-	n, err := s.R.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) && s.Err == nil {
-		s.Err = err
-	}
-	return n, err
-}
-
-// ReadFrom sends all of r: a plain file by sendfile, anything else through one large buffer.
-func (d *Data) ReadFrom(r io.Reader) (int64, error) {
-	d.stored = true
-	if err := d.Handshake(); err != nil {
-		return 0, d.failed(err)
-	}
-	src, _ := r.(*Source)
-	if src != nil && d.tls == nil {
-		part, _ := src.R.(*io.LimitedReader)
-		if part != nil && d.allowed(maxChunk) == maxChunk {
-			if file, ok := part.R.(*os.File); ok {
-				return d.sendFile(src, part, file)
-			}
-		}
-	}
-	buf := GetBuffer()
-	defer PutBuffer(buf)
-	var total int64
-	for {
-		n, rerr := io.ReadFull(r, *buf)
-		wn, werr := d.Write((*buf)[:n])
-		total += int64(wn)
-		switch {
-		case werr != nil:
-			return total, werr
-		case errors.Is(rerr, io.EOF), errors.Is(rerr, io.ErrUnexpectedEOF) && (src == nil || src.Err == nil):
-			return total, nil
-		case rerr != nil:
-			d.abort() // a plain end would make half a file a whole one for the server
-			return total, rerr
-		}
-	}
-}
-
-func (d *Data) sendFile(src *Source, part *io.LimitedReader, file *os.File) (int64, error) {
-	var total int64
-	chunk := int64(minChunk)
-	for part.N > 0 {
-		start := time.Now()
-		d.arm(d.opts.StallTimeout)
-		want := min(chunk, part.N)
-		n, err := io.Copy(d.conn, &io.LimitedReader{R: file, N: want})
-		total += n
-		part.N -= n
-		if werr := d.account(int(n)); err == nil {
-			err = werr
-		}
-		took := time.Since(start)
-		switch {
-		case timedOut(err) && n > 0: // slow, but not stalled
-			chunk = minChunk
-		case err != nil:
-			if rerr := readable(file); rerr != nil {
-				src.Err = rerr
-				d.abort()
-				return total, rerr
-			}
-			return total, d.failed(err)
-		case n < want: // the file ends early
-			return total, nil
-		case took < 50*time.Millisecond && chunk < maxChunk:
-			chunk *= 2
-		case took > 200*time.Millisecond && chunk > minChunk:
-			chunk /= 2
-		}
-	}
-	return total, nil
-}
-
-// readable tells an error of the file from one of the line, which sendfile does not.
-func readable(file *os.File) error {
-	at, err := file.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return err
-	}
-	var one [1]byte
-	if _, err := file.ReadAt(one[:], at); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
-}
-
 // allowed is how much of n may be moved in one piece under the rate limits.
 func (d *Data) allowed(n int) int {
 	for _, l := range d.opts.Limits {
 		if l != nil {
-			n = min(n, l.Burst())
+			n = min(n, max(l.Burst(), 1))
 		}
 	}
 	return n
@@ -309,11 +204,26 @@ func (d *Data) account(n int) error {
 		if l == nil {
 			continue
 		}
-		if err := l.WaitN(d.opts.Ctx, n); err != nil {
+		if err := d.pause(l.ReserveN(time.Now(), n).Delay()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pause waits as long as a rate limit says. The limiter's own wait gives up at once where the context would end first.
+func (d *Data) pause(delay time.Duration) error {
+	if delay <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-d.opts.Ctx.Done():
+		return d.opts.Ctx.Err()
+	}
 }
 
 // Moved is the number of bytes of content that passed.
@@ -325,8 +235,11 @@ func (d *Data) Err() error { return d.err }
 // Ended tells whether the peer's end was read.
 func (d *Data) Ended() bool { return d.ended }
 
+// Aborted tells whether this side gave the content up.
+func (d *Data) Aborted() bool { return d.aborted }
+
 // Unauthenticated tells that the end under TLS came without close_notify.
-func (d *Data) Unauthenticated() bool { return d.spy != nil && d.spy.ended }
+func (d *Data) Unauthenticated() bool { return d.tls != nil && d.sock.ended }
 
 // Resumed tells whether the TLS session was resumed from the control connection's.
 func (d *Data) Resumed() bool { return d.tls != nil && d.tls.ConnectionState().DidResume }
@@ -353,27 +266,31 @@ func (d *Data) Close() error {
 		return nil
 	}
 	d.closed = true
-	defer d.stop()
-	if d.conn == nil {
+	err := d.close()
+	d.stop()
+	if d.opts.Closed != nil {
+		d.opts.Closed()
+	}
+	return err
+}
+
+func (d *Data) close() error {
+	switch {
+	case d.conn == nil:
 		d.abandon()
 		return nil
-	}
-	switch {
 	case d.aborted || d.err != nil || d.isCancelled():
 		return reset(d.raw)
-	case d.stored && d.tls != nil:
+	case d.tls != nil && d.stored:
 		return d.finishTLS()
-	case d.ended && d.tls != nil:
-		d.arm(time.Second)
+	case d.tls != nil && d.ended:
 		_ = d.tls.CloseWrite() // courtesy: all content is here
 		return d.raw.Close()
-	default:
-		return d.raw.Close()
 	}
+	return d.raw.Close()
 }
 
 func (d *Data) finishTLS() error {
-	d.arm(d.opts.StallTimeout)
 	if err := d.tls.CloseWrite(); err != nil {
 		_ = reset(d.raw)
 		return d.failed(err)
@@ -411,22 +328,3 @@ func (d *Data) SetReadDeadline(time.Time) error { return nil }
 
 // SetWriteDeadline does nothing.
 func (d *Data) SetWriteDeadline(time.Time) error { return nil }
-
-func timedOut(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
-}
-
-// endSpy sits below TLS and sees the peer's FIN, which TLS takes for a clean end at the border of a record.
-type endSpy struct {
-	net.Conn
-	ended bool
-}
-
-func (s *endSpy) Read(p []byte) (int, error) {
-	n, err := s.Conn.Read(p)
-	if errors.Is(err, io.EOF) {
-		s.ended = true
-	}
-	return n, err
-}

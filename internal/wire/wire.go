@@ -4,14 +4,17 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/corexalgo/ftpclient/internal/reply"
 )
 
 // ErrOutOfStep is the error of a control connection on which the server said something that nobody asked for. What it
 // says next would answer the wrong command, so the connection must not be used again.
-var ErrOutOfStep = errors.New("control connection out of step: the server sent a reply that nobody asked for")
+var ErrOutOfStep = fmt.Errorf("%w: one that nobody asked for", reply.ErrMalformed)
 
 // aLongTimeAgo is a deadline that ends every wait at once.
 var aLongTimeAgo = time.Unix(1, 0)
@@ -59,6 +62,11 @@ func (d *deadlines) isCancelled() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.cancelled
+}
+
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
 }
 
 // reset closes conn so that the peer sees an error and never a clean end: an upload given up with a plain FIN is a

@@ -1,0 +1,132 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// sendfile works in chunks between these, so that progress is seen on a slow line and calls are few on a fast one.
+const (
+	minChunk = 256 << 10
+	maxChunk = 8 << 20
+)
+
+// minRecord is how much is gathered from a source that gives little at a time: shorter TLS records double vsftpd's work.
+const minRecord = 16 << 10
+
+// A Source is what an upload sends. It keeps what went wrong on its own side apart from what went wrong on the line.
+type Source struct {
+	R   io.Reader
+	Err error // the first error of R other than io.EOF
+}
+
+// Read reads from R. Only io.EOF itself is R's end: an error that wraps it, such as that of a lost connection which R reads
+// from, is a failure.
+func (s *Source) Read(p []byte) (int, error) {
+	n, err := s.R.Read(p)
+	if err != nil && err != io.EOF && s.Err == nil {
+		s.Err = err
+	}
+	return n, err
+}
+
+// ReadFrom sends all of r: a plain file by sendfile, anything else through one large buffer.
+func (d *Data) ReadFrom(r io.Reader) (int64, error) {
+	d.stored = true
+	if err := d.Handshake(); err != nil {
+		return 0, err
+	}
+	src, ok := r.(*Source)
+	if !ok {
+		src = &Source{R: r}
+	}
+	if part, file := d.plainFile(src); file != nil {
+		if start, err := file.Seek(0, io.SeekCurrent); err == nil {
+			return d.sendFile(src, part, file, start)
+		}
+	}
+	buf := GetBuffer()
+	defer PutBuffer(buf)
+	var total int64
+	for {
+		n, rerr := io.ReadAtLeast(src, *buf, minRecord)
+		wn, werr := d.Write((*buf)[:n])
+		total += int64(wn)
+		switch {
+		case werr != nil:
+			return total, werr
+		case src.Err != nil:
+			d.abort() // a plain end would make half a file a whole one for the server
+			return total, src.Err
+		case rerr != nil:
+			return total, nil
+		}
+	}
+}
+
+// plainFile finds the file that the kernel can send by itself, as nothing has to see its bytes.
+func (d *Data) plainFile(src *Source) (*io.LimitedReader, *os.File) {
+	_, tcp := d.raw.(*net.TCPConn)
+	if !tcp || d.tls != nil || d.allowed(maxChunk) < maxChunk {
+		return nil, nil
+	}
+	part, ok := src.R.(*io.LimitedReader)
+	if !ok {
+		return nil, nil
+	}
+	file, _ := part.R.(*os.File)
+	return part, file
+}
+
+func (d *Data) sendFile(src *Source, part *io.LimitedReader, file *os.File, start int64) (int64, error) {
+	var total int64
+	chunk := int64(minChunk)
+	for part.N > 0 {
+		began := time.Now()
+		d.arm(d.opts.StallTimeout)
+		want := min(chunk, part.N)
+		n, err := io.Copy(d.raw, &io.LimitedReader{R: file, N: want})
+		total += n
+		part.N -= n
+		if werr := d.account(int(n)); err == nil {
+			err = werr
+		}
+		if err != nil {
+			// Where the kernel cannot send this file, a copy has read more of it than it sent.
+			if rerr := readable(file, start+total); rerr != nil {
+				src.Err = rerr
+				d.abort()
+				return total, rerr
+			}
+		}
+		took := time.Since(began)
+		switch {
+		case timedOut(err) && n > 0: // slow, but not stalled
+			chunk = minChunk
+		case err != nil:
+			return total, d.failed(err)
+		case n < want: // the file ends early
+			return total, nil
+		case took < 50*time.Millisecond && chunk < maxChunk:
+			chunk *= 2
+		case took > 200*time.Millisecond && chunk > minChunk:
+			chunk /= 2
+		}
+	}
+	return total, nil
+}
+
+// readable puts file back to at, and tells an error of the file from one of the line, which sendfile does not.
+func readable(file *os.File, at int64) error {
+	if _, err := file.Seek(at, io.SeekStart); err != nil {
+		return err
+	}
+	var one [1]byte
+	if _, err := file.ReadAt(one[:], at); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
