@@ -21,10 +21,10 @@ type action func(ctx context.Context, t *tool, args []string) error
 var commands = []command{
 	{"get", []string{"URL", "LOCAL"}, "download a file", prepareGet},
 	{"put", []string{"LOCAL", "URL"}, "upload a file", preparePut},
-	{"ls", []string{"URL"}, "list a directory", prepareList},
+	{"ls", []string{"URL"}, "list a directory, or with -r all below it", prepareList},
 	{"mkdir", []string{"URL"}, "make a directory, and those above it", prepareMkdir},
 	{"mv", []string{"URL", "PATH"}, "rename a file or directory on its server", prepareMove},
-	{"rm", []string{"URL"}, "remove a file or an empty directory", prepareRemove},
+	{"rm", []string{"URL"}, "remove a file or an empty directory, or with -r all of it", prepareRemove},
 }
 
 func lookup(name string) (command, bool) {
@@ -78,9 +78,9 @@ func (t *tool) help(args []string) error {
 	} else {
 		b.WriteString("ftpcp copies files to and from FTP servers.\n\n")
 		for _, c := range commands {
-			fmt.Fprintf(&b, "  %-36s %s\n", c.usage(), c.summary)
+			fmt.Fprintf(&b, "  %-38s %s\n", c.usage(), c.summary)
 		}
-		fmt.Fprintf(&b, "  %-36s %s\n", "ftpcp help [command]", "print this, or a command's flags")
+		fmt.Fprintf(&b, "  %-38s %s\n", "ftpcp help [command]", "print this, or a command's flags")
 		b.WriteString(helpAfter)
 	}
 	b.WriteString("\nFlags of every command:\n")

@@ -18,8 +18,8 @@ type place struct {
 	path   string
 }
 
-// connect understands a URL. It does no I/O.
-func (t *tool) connect(rawURL string) (*place, error) {
+// connect understands a URL. At most conns connections will be used; 0 is the library's default. It does no I/O.
+func (t *tool) connect(rawURL string, conns int) (*place, error) {
 	server, remote, err := ftpclient.ParseURL(rawURL)
 	if err != nil {
 		return nil, &usageError{err.Error()}
@@ -29,6 +29,7 @@ func (t *tool) connect(rawURL string) (*place, error) {
 	}
 	server.InsecureSkipVerify = t.insecure
 	server.CAFile = t.caFile
+	server.MaxConns = conns
 	name := server.Host // what messages say
 	if server.Port != 0 {
 		name = net.JoinHostPort(server.Host, strconv.Itoa(server.Port))

@@ -13,7 +13,7 @@ func prepareGet(flags *flag.FlagSet) action {
 	var moving transferFlags
 	moving.register(flags)
 	return func(ctx context.Context, t *tool, args []string) error {
-		from, err := t.connect(args[0])
+		from, err := t.connect(args[0], 0)
 		if err != nil {
 			return err
 		}

@@ -7,44 +7,80 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"strconv"
 	"time"
 
 	"github.com/corexalgo/ftpclient"
 )
 
+// listFlags are the flags of ls.
+type listFlags struct {
+	long, recursive bool
+	workers         int
+}
+
 func prepareList(flags *flag.FlagSet) action {
-	long := flags.Bool("l", false, "print type, size and time (UTC) too")
+	var f listFlags
+	flags.BoolVar(&f.long, "l", false, "print type, size and time (UTC) too")
+	flags.BoolVar(&f.recursive, "r", false, "list everything below, by its path")
+	flags.IntVar(&f.workers, "workers", 1, "with -r: read `N` directories at a time, over as many connections")
 	return func(ctx context.Context, t *tool, args []string) error {
-		dir, err := t.connect(args[0])
+		if f.workers < 1 {
+			return &usageError{"-workers takes a number above 0"}
+		}
+		dir, err := t.connect(args[0], f.workers)
 		if err != nil {
 			return err
 		}
 		defer dir.Close() //nolint:errcheck // always nil
-		// What could be read is printed, whatever the error.
-		entries, err := dir.List(ctx, dir.server, dir.path)
-		if err != nil && len(entries) == 0 && !dir.isFolder() { // a file, or nothing at all
-			e, serr := dir.Stat(ctx, dir.server, dir.path)
-			switch {
-			case errors.Is(serr, fs.ErrNotExist):
-				err = serr
-			case serr == nil && !e.IsDir():
-				entries, err = []ftpclient.Entry{e}, nil
-			}
-		}
 		out := bufio.NewWriter(t.stdout)
-		for _, e := range entries {
-			printEntry(out, e, *long)
+		if f.recursive {
+			err = f.tree(ctx, t, dir, out)
+		} else {
+			err = f.directory(ctx, dir, out)
 		}
 		return errors.Join(err, out.Flush())
 	}
 }
 
-// printEntry leaves errors to the writer's Flush.
-func printEntry(w io.Writer, e ftpclient.Entry, long bool) {
-	name := printable(e.Name)
-	if !long {
+// directory lists one directory, or a file. What could be read is printed, whatever the error.
+func (f listFlags) directory(ctx context.Context, dir *place, out io.Writer) error {
+	entries, err := dir.List(ctx, dir.server, dir.path)
+	if err != nil && len(entries) == 0 && !dir.isFolder() {
+		if e, serr := dir.Stat(ctx, dir.server, dir.path); serr == nil && !e.IsDir() {
+			entries, err = []ftpclient.Entry{e}, nil
+		}
+	}
+	for _, e := range entries {
+		f.print(out, e, e.Name)
+	}
+	return err
+}
+
+// tree lists all that is below a directory, and complains of each part that cannot be read.
+func (f listFlags) tree(ctx context.Context, t *tool, dir *place, out io.Writer) error {
+	faults := 0
+	for e, err := range dir.Walk(ctx, dir.server, dir.path, &ftpclient.WalkOptions{Workers: f.workers}) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			t.complain(err)
+			faults++
+		default:
+			f.print(out, e, e.Path)
+		}
+	}
+	if faults > 0 {
+		return fmt.Errorf("the list is incomplete: %d errors", faults)
+	}
+	return nil
+}
+
+// print leaves errors to the Flush of the writer.
+func (f listFlags) print(w io.Writer, e ftpclient.Entry, name string) {
+	name = printable(name)
+	if !f.long {
 		_, _ = fmt.Fprintln(w, name)
 		return
 	}

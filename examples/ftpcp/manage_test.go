@@ -39,6 +39,44 @@ func TestListPrintsNamesAndInLongTheRest(t *testing.T) {
 	assert.Equal(t, "a file\n", o.stdout)
 }
 
+func TestATreeIsListedByPathAndRemovedWhole(t *testing.T) {
+	srv := serve(t, ftptest.Options{})
+	for _, name := range []string{"d/a/1", "d/a/2", "d/b/c/3", "d/e"} {
+		write(t, srv.Dir(), name, content(5))
+	}
+	const all = "d/a\nd/a/1\nd/a/2\nd/b\nd/b/c\nd/b/c/3\nd/e\n"
+
+	o := ftpcp(t, "ls", "-r", srv.URL("d"))
+	o.succeeds(t)
+	assert.Equal(t, all, o.stdout)
+	assert.Equal(t, 1, srv.Stats().MaxOpen, "without -workers there is one connection")
+
+	srv.ResetStats()
+	o = ftpcp(t, "ls", "-r", "-workers", "3", srv.URL("d"))
+	o.succeeds(t)
+	assert.Equal(t, all, o.stdout)
+	assert.LessOrEqual(t, srv.Stats().MaxOpen, 3)
+	ftpcp(t, "ls", "-r", "-workers", "0", srv.URL("d")).fails(t, 2, "-workers")
+
+	ftpcp(t, "rm", srv.URL("d")).fails(t, 1, "d")
+	ftpcp(t, "rm", "-r", srv.URL("d")).succeeds(t)
+	assert.NoDirExists(t, filepath.Join(srv.Dir(), "d"))
+	ftpcp(t, "rm", "-r", srv.URL("")).fails(t, 1)
+}
+
+func TestATreeThatCannotBeReadWholeIsListedAsFarAsItGoesAndFails(t *testing.T) {
+	srv := serve(t, ftptest.Options{Faults: []ftptest.Fault{
+		{Cmd: "MLSD", Path: "bad", Do: ftptest.Refuse, Reply: "550 Permission denied"},
+	}})
+	write(t, srv.Dir(), "bad/x", nil)
+	write(t, srv.Dir(), "good/x", nil)
+	o := ftpcp(t, "ls", "-r", srv.URL(""))
+	assert.Equal(t, 1, o.status)
+	assert.Contains(t, o.stdout, "good/x\n")
+	assert.Contains(t, o.stderr, "bad: ")
+	assert.Contains(t, o.stderr, "the list is incomplete: 1 errors\n")
+}
+
 func TestAListingWithUnreadableRowsPrintsTheRestAndFails(t *testing.T) {
 	srv := serve(t, ftptest.Options{ListOnDataLines: func(string, string) []byte {
 		return []byte("type=file;size=1; good\r\ntype=file;size=1; ..\\..\x1b[2J\r\n")

@@ -7,7 +7,7 @@ import (
 
 func prepareMkdir(*flag.FlagSet) action {
 	return func(ctx context.Context, t *tool, args []string) error {
-		dir, err := t.connect(args[0])
+		dir, err := t.connect(args[0], 0)
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,7 @@ import (
 
 func prepareMove(*flag.FlagSet) action {
 	return func(ctx context.Context, t *tool, args []string) error {
-		from, err := t.connect(args[0])
+		from, err := t.connect(args[0], 0)
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ func preparePut(flags *flag.FlagSet) action {
 	var moving transferFlags
 	moving.register(flags)
 	return func(ctx context.Context, t *tool, args []string) error {
-		to, err := t.connect(args[1])
+		to, err := t.connect(args[1], 0)
 		if err != nil {
 			return err
 		}
