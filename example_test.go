@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,6 +197,64 @@ func ExampleClient_UploadFrom() {
 		return
 	}
 	// Output: 你好
+}
+
+func ExampleClient_Walk() {
+	server, client, _, stop := startExample(ftptest.Options{})
+	defer stop()
+	if err := os.WriteFile(filepath.Join(server.Dir(), "readme.txt"), []byte("read me\n"), 0o600); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	for entry, err := range client.Walk(context.Background(), "demo", "", nil) {
+		if err != nil {
+			fmt.Println(entry.Path, "cannot be read:", err)
+			continue // the walk goes on
+		}
+		fmt.Println(entry.Path)
+	}
+	// Output:
+	// pub
+	// pub/data.bin
+	// readme.txt
+}
+
+func ExampleClient_FS() {
+	_, client, _, stop := startExample(ftptest.Options{})
+	defer stop()
+	ctx := context.Background()
+	if _, err := client.UploadFrom(ctx, "demo", strings.NewReader("read me\n"), "pub/readme.txt", nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	// The server's folder, over HTTP.
+	web := http.FileServerFS(client.FS(ctx, "demo", "pub"))
+
+	response := httptest.NewRecorder()
+	web.ServeHTTP(response, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readme.txt", http.NoBody))
+	fmt.Print(response.Code, " ", response.Body)
+	// Output: 200 read me
+}
+
+func ExampleClient_Open() {
+	_, client, _, stop := startExample(ftptest.Options{})
+	defer stop()
+
+	file, err := client.Open(context.Background(), "demo", "pub/data.bin")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(-16, io.SeekEnd); err != nil {
+		fmt.Println(err)
+		return
+	}
+	tail, err := io.ReadAll(file) // a lost connection is replaced meanwhile
+	fmt.Println(len(tail), err)
+	// Output: 16 <nil>
 }
 
 func ExampleError() {
