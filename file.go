@@ -42,7 +42,7 @@ type File struct {
 	lease    *pool.Lease[*session.Session] // with stream: the connection that it occupies
 	stream   *session.Retrieval            // nil: none; else it stands at at
 	at       int64                         // where the last Read ended
-	tail     []byte                        // what was read just before it, up to sink.Overlap bytes
+	tail     []byte                        // what was read just before it
 	id       *sink.ID                      // of the version that is being read; nil: not known yet
 	seen     bool                          // bytes of it were returned
 	unproved bool                          // more was returned since the version was last proved
@@ -175,10 +175,7 @@ func (f *File) Read(p []byte) (n int, err error) {
 	if size := f.size(); size >= 0 && size <= smallFile {
 		n, err = f.readSmall(p)
 	} else {
-		_, err = f.op.try(f.op.c.retry, func(context.Context, int) (bool, error) {
-			n, err = f.readStream(p)
-			return false, err
-		})
+		n, err = f.readAgain(p)
 	}
 	switch {
 	case err != nil && f.op.ctx.Err() != nil:
@@ -261,18 +258,35 @@ func (f *File) readStream(p []byte) (int, error) {
 	return 0, err
 }
 
+// readAgain is readStream, repeated by the policy once what is there has failed.
+func (f *File) readAgain(p []byte) (n int, err error) {
+	if f.stream != nil {
+		if n, err = f.readStream(p); err == nil || !Retryable(err) || f.op.ctx.Err() != nil {
+			return n, err
+		}
+	}
+	_, err = f.op.try(f.op.c.retry, func(context.Context, int) (bool, error) {
+		n, err = f.readStream(p)
+		return false, err
+	})
+	return n, err
+}
+
 // remember keeps the last bytes that were read, for the proof after a loss.
 func (f *File) remember(p []byte) {
 	f.seen, f.unproved = true, true
 	if f.tail == nil {
-		f.tail = make([]byte, 0, sink.Overlap)
+		f.tail = make([]byte, 0, 2*sink.Overlap) // twice, so that small Reads do not move it each time
 	}
 	p = p[max(0, len(p)-sink.Overlap):]
-	if surplus := len(f.tail) + len(p) - sink.Overlap; surplus > 0 {
-		f.tail = f.tail[:copy(f.tail, f.tail[surplus:])]
+	if len(f.tail)+len(p) > cap(f.tail) {
+		f.tail = f.tail[:copy(f.tail, f.overlap())]
 	}
 	f.tail = append(f.tail, p...)
 }
+
+// overlap is what is compared after a loss.
+func (f *File) overlap() []byte { return f.tail[max(0, len(f.tail)-sink.Overlap):] }
 
 // connect opens the stream at at, over a connection that it keeps. One that was idle and turns out to be dead is replaced.
 func (f *File) connect() error {
@@ -310,7 +324,8 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	case f.seen && f.at > 0 && !now.Provable():
 		return nil, retry.Permanent(fmt.Errorf("%w: the server does not tell the file's size and time, so it may be another one now", ErrUnverifiable))
 	}
-	from := f.at - int64(len(f.tail))
+	ours := f.overlap()
+	from := f.at - int64(len(ours))
 	skip := int64(0)
 	r, err := s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{})
 	if no := refused(err); no != nil && no.Command == "REST" {
@@ -323,13 +338,11 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	if _, err := io.CopyN(io.Discard, r, skip); err != nil {
 		return nil, errors.Join(retry.Transient(err), r.Close())
 	}
-	again := wire.GetBuffer()
-	defer wire.PutBuffer(again)
-	overlap := (*again)[:len(f.tail)]
-	if _, err := io.ReadFull(r, overlap); err != nil {
+	theirs := make([]byte, len(ours))
+	if _, err := io.ReadFull(r, theirs); err != nil {
 		return nil, errors.Join(retry.Transient(err), r.Close())
 	}
-	if !bytes.Equal(overlap, f.tail) {
+	if !bytes.Equal(theirs, ours) {
 		return nil, errors.Join(errOtherFile, r.Close())
 	}
 	return r, nil
