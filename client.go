@@ -240,16 +240,18 @@ func (o *operation) wrap(err error) error {
 	return wrap(o.name, o.srv.name, o.path, err)
 }
 
-// use lends f a connection for one try. A reused connection that turns out to be dead is replaced once, free of charge:
-// f must be safe to run again.
+// use lends f a connection for one try. A reused connection that turns out to be dead, as it gives no reply at all, is
+// replaced once, free of charge: f must be safe to run again.
 func (o *operation) use(f func(*session.Session) error) error {
 	for free := true; ; free = false {
 		lease, err := o.srv.pool.Acquire(o.ctx)
 		if err != nil {
 			return err
 		}
-		err = f(lease.Conn())
-		again := free && lease.Reused() && err != nil && !lease.Conn().Usable() && o.ctx.Err() == nil && lost(err)
+		s := lease.Conn()
+		before := s.Replies()
+		err = f(s)
+		again := free && lease.Reused() && err != nil && !s.Usable() && s.Replies() == before && o.ctx.Err() == nil && lost(err)
 		lease.Release()
 		if !again {
 			return err

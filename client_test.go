@@ -177,6 +177,7 @@ func TestAWrongPasswordIsTriedOnceHoweverManyWait(t *testing.T) {
 		})
 	}
 	all.Wait()
+	require.ErrorIs(t, client.Ping(t.Context(), "srv"), ftpclient.ErrAuth, "soon after")
 	assert.Equal(t, 1, srv.Stats().Commands["PASS"])
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/corexalgo/ftpclient/internal/partfile"
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -18,8 +19,8 @@ import (
 var (
 	// ErrUnknownServer is the error of a server name that is no key of Config.Servers.
 	ErrUnknownServer = errors.New("unknown server")
-	// ErrAuth is the error of a login that the server refused. It is never repeated by itself: a second try may lock the
-	// account.
+	// ErrAuth is the error of a login that the server refused. It is never repeated by itself, and for a minute no call of the
+	// same Client tries again but gets the same error: more tries may lock the account.
 	ErrAuth = reply.ErrAuth
 	// ErrMismatch is the error of content that is not what it should be: its digest or size differs, or the source changed
 	// again and again while it was read.
@@ -53,7 +54,7 @@ func (e *Error) Error() string {
 	if e.Path != "" {
 		where += ": " + reply.Printable(e.Path)
 	}
-	return fmt.Sprintf("%s %s: %v", e.Op, where, e.Err)
+	return e.Op + " " + where + ": " + strings.ReplaceAll(e.Err.Error(), "\n", "; ")
 }
 
 // Unwrap returns the cause.

@@ -169,7 +169,8 @@ type WalkOptions struct {
 	// Exclude are patterns of files and directories that are left out; an excluded directory is not listed.
 	Exclude []string
 
-	// CoarseTimes says that times to the minute or day will do, which permits listings to travel on the control connection.
+	// CoarseTimes says that times to the minute or day will do, which permits listings to travel on the control connection. It
+	// is a permission only: at present listings do not.
 	CoarseTimes bool
 }
 

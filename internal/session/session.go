@@ -238,6 +238,9 @@ func (s *Session) decode(raw []byte) (string, error) {
 	return text, nil
 }
 
+// Replies is how many replies the server has given so far.
+func (s *Session) Replies() int { return s.ctl.Received() }
+
 // Ping asks for a sign of life. A server that refuses NOOP is alive.
 func (s *Session) Ping(ctx context.Context) error {
 	return s.do(ctx, func() error {

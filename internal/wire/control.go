@@ -49,6 +49,7 @@ type Control struct {
 	written  []byte        // of the command line that jlaffaye is writing
 	answers  []byte        // of the reply that jlaffaye is reading
 	last     reply.Reply
+	received int // replies read so far
 	lastVerb string
 	err      error // the first one; nothing is in step after it
 }
@@ -220,6 +221,7 @@ func (c *Control) Reply() (reply.Reply, error) {
 	if err != nil {
 		return reply.Reply{}, c.fail(err)
 	}
+	c.received++
 	c.hide(verb, r)
 	c.trace("<", verb, fmt.Sprintf("%d %s", r.Code, r.Text()))
 	switch {
@@ -239,6 +241,9 @@ func (c *Control) Reply() (reply.Reply, error) {
 
 // Last is the last reply that was read and the verb that it answered.
 func (c *Control) Last() (verb string, r reply.Reply) { return c.lastVerb, c.last }
+
+// Received is how many replies have been read.
+func (c *Control) Received() int { return c.received }
 
 // Settled tells that every command sent has had its final reply, and that nothing went wrong before.
 func (c *Control) Settled() bool {
