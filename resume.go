@@ -30,6 +30,7 @@ type download struct {
 	id       sink.ID // of the version that is being fetched
 	started  bool    // the sink was started or continued by this call
 	useless  bool    // what the sink holds must not be continued
+	reached  int64   // the most that was ever held of this version: an attempt that gets further is progress
 	changes  int
 	verifier verifier
 }
@@ -40,8 +41,15 @@ func (t *transfer) downloadFile(local string) (err error) {
 		return err
 	}
 	dir, base := filepath.Split(target)
-	if info, err := os.Stat(target); err == nil && info.IsDir() {
-		return fmt.Errorf("local path %s is a directory: %w", local, fs.ErrExist)
+	if local != "" && os.IsPathSeparator(local[len(local)-1]) {
+		return fmt.Errorf("local path %q names no file: %w", local, fs.ErrInvalid)
+	}
+	info, err := os.Stat(target)
+	switch {
+	case err == nil && !info.Mode().IsRegular(): // a rename would replace a device, such as /dev/null, for all of the system
+		return fmt.Errorf("local path %q exists and is no regular file: %w", local, fs.ErrExist)
+	case err != nil && !errors.Is(err, fs.ErrNotExist): // such as a name too long, before the bytes have come for nothing
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -65,7 +73,7 @@ func (t *transfer) downloadFile(local string) (err error) {
 	}()
 	d := &download{transfer: t, sink: sink.NewFile(part)}
 	if err := d.run(); err != nil || t.result.Skipped {
-		if errors.Is(err, ErrMismatch) { // known to be wrong: nothing to continue
+		if d.started && (d.useless || !d.id.Provable() || errors.Is(err, ErrMismatch)) { // nothing that could be continued
 			err = errors.Join(err, part.Discard())
 		}
 		return err
@@ -104,7 +112,6 @@ func (d *download) run() (err error) {
 
 // attempt is one try with one connection: look, decide, move, prove.
 func (d *download) attempt(ctx context.Context, n int) (progress bool, err error) {
-	before := d.sink.Offset()
 	err = d.use(func(s *session.Session) error {
 		look, err := s.Look(ctx, d.remote)
 		if err != nil {
@@ -122,10 +129,7 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			if err != nil {
 				return retry.Permanent(err)
 			}
-			d.start(now.Size, offset)
-			d.meter.resize(now.Size)
-			d.meter.attempt(n, offset)
-			before = offset
+			d.start(n, now.Size, offset)
 			err = d.move(ctx, s, now, offset)
 			if restarts(err) && s.Usable() && offset > 0 {
 				d.startOver(err)
@@ -137,11 +141,13 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			return d.explain(ctx, s, err)
 		}
 	})
-	if err != nil && (restarts(err) || d.verifier.startsOver(err)) {
+	if err != nil && (restarts(err) || d.job.Local != "" && d.verifier.startsOver(err)) {
 		d.startOver(err)
 		err = retry.Transient(err)
 	}
-	return !d.useless && d.sink.Offset() > before, err
+	progress = !d.useless && d.sink.Offset() > d.reached
+	d.reached = max(d.reached, d.sink.Offset())
+	return progress, err
 }
 
 // restarts tells an error after which what is there must not be continued.
@@ -174,56 +180,70 @@ func (d *download) skipsSame(now sink.ID) bool {
 // decide says where to go on, and makes the sink ready for it.
 func (d *download) decide(now sink.ID) (offset int64, err error) {
 	kept, offset := d.id, d.sink.Offset()
-	reason := ""
 	switch {
 	case d.started && d.useless:
-		return 0, d.fresh(now, "")
-	case d.started && offset == 0:
-		return 0, d.fresh(now, "")
-	case d.started:
-	case !d.opts.Resume:
-		return 0, d.fresh(now, "")
+		return 0, d.fresh(now, errors.New(d.result.RestartReason))
+	case d.started && offset > 0:
+	case d.started || !d.opts.Resume:
+		return 0, d.fresh(now, nil)
 	default:
 		if kept, offset, err = d.sink.Saved(); errors.Is(err, fs.ErrNotExist) {
-			return 0, d.fresh(now, "")
+			return 0, d.fresh(now, nil)
 		} else if err != nil {
-			return 0, d.fresh(now, err.Error())
+			return 0, d.fresh(now, err)
 		}
 	}
 	switch {
 	case !now.Provable():
-		reason = "the server does not tell the file's size and time"
+		return 0, d.fresh(now, errUnprovable)
 	case !kept.Same(now):
-		reason = "the remote file changed"
-	}
-	if reason != "" {
 		if d.started {
-			if d.changes++; d.changes > maxChanges {
-				return 0, fmt.Errorf("%w: the remote file changed %d times while it was fetched", ErrMismatch, d.changes)
+			if err := d.changed(); err != nil {
+				return 0, err
 			}
 		}
-		return 0, d.fresh(now, reason)
+		return 0, d.fresh(now, errChanged)
 	}
 	if !d.started {
 		if err := d.sink.Continue(offset); err != nil {
-			return 0, d.fresh(now, err.Error())
+			return 0, d.fresh(now, err)
 		}
 		if err := d.verifier.watch(d.sink); err != nil {
 			return 0, err
 		}
-		d.result.ResumedFrom = offset
+		d.result.ResumedFrom, d.reached = offset, offset
 	}
 	d.id, d.started = now, true
 	return offset, nil
 }
 
-// fresh starts at 0 of the version that is there now.
-func (d *download) fresh(now sink.ID, reason string) error {
-	if reason != "" {
-		d.result.RestartReason = reason
+var (
+	errChanged    = errors.New("the remote file changed")
+	errUnprovable = errors.New("the server does not tell the file's size and time")
+)
+
+// changed counts a change of the remote file while it is fetched. Too many are an error.
+func (d *download) changed() error {
+	d.reached = 0
+	if d.changes++; d.changes > maxChanges {
+		return retry.Permanent(fmt.Errorf("%w: the remote file changed %d times while it was fetched", ErrMismatch, d.changes))
+	}
+	return nil
+}
+
+// fresh starts at 0 of the version that is there now. reason is why nothing is continued, nil if there was nothing.
+func (d *download) fresh(now sink.ID, reason error) error {
+	if reason != nil {
+		d.result.RestartReason = reason.Error()
 	}
 	if err := d.sink.Start(now); err != nil {
-		return err
+		if !errors.Is(err, sink.ErrTaken) {
+			return err
+		}
+		if errors.Is(reason, errUnprovable) {
+			return fmt.Errorf("%w: %w, and %w", ErrUnverifiable, reason, err)
+		}
+		return fmt.Errorf("%w: %w, and %w", ErrMismatch, reason, err)
 	}
 	d.result.ResumedFrom = 0
 	d.id, d.started, d.useless = now, true, false
@@ -308,11 +328,11 @@ func (d *download) prove(ctx context.Context, s *session.Session, now sink.ID) e
 			return err
 		}
 		if then := (sink.ID{Size: look.Size, ModTime: look.ModTime}); !now.Same(then) {
-			if d.changes++; d.changes > maxChanges {
-				return fmt.Errorf("%w: the remote file changed %d times while it was fetched", ErrMismatch, d.changes)
+			d.startOver(errChanged)
+			if err := d.changed(); err != nil {
+				return err
 			}
-			d.startOver(errors.New("the remote file changed"))
-			return retry.Transient(errors.New("the remote file changed while it was fetched"))
+			return retry.Transient(fmt.Errorf("%w: %w while it was fetched", ErrMismatch, errChanged))
 		}
 	}
 	if now.Size >= 0 && d.opts.Verify != VerifyNone {

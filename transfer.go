@@ -2,28 +2,17 @@ package ftpclient
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
-	"os"
-	"path"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
 
-	"github.com/corexalgo/ftpclient/internal/partfile"
-	"github.com/corexalgo/ftpclient/internal/remotepart"
-	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/safepath"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
-	"github.com/corexalgo/ftpclient/internal/source"
 )
 
 // TransferOptions says how one file is moved. The zero value, and nil, download or upload the whole file, prove its size,
@@ -44,7 +33,7 @@ type TransferOptions struct {
 	Progress ProgressFunc
 	// Retry replaces the Client's RetryPolicy. nil: that one.
 	Retry *RetryPolicy
-	// Segments is how many connections download one file. 0 and 1: one.
+	// Segments is how many connections may download one file. 0 and 1: one. It is an upper bound: at present one is used.
 	Segments int
 	// BytesPerSecond bounds this transfer, below the server's own bound. 0: unlimited.
 	BytesPerSecond int64
@@ -124,7 +113,10 @@ func (c *Client) newTransfer(ctx context.Context, job Job, opts *TransferOptions
 }
 
 func (t *transfer) check() error {
-	if isRoot(t.remote) {
+	if err := safepath.CheckArgument(t.remote); err != nil {
+		return err
+	}
+	if isRoot(t.remote) || strings.HasSuffix(t.remote, "/") {
 		return fmt.Errorf("remote path %q names no file: %w", t.remote, fs.ErrInvalid)
 	}
 	if t.opts.SHA256 != "" && !isSHA256(t.opts.SHA256) {
@@ -137,19 +129,28 @@ func (t *transfer) check() error {
 func (t *transfer) finish(err error) (*Result, error) {
 	t.result.Elapsed = time.Since(t.begun)
 	err = t.wrap(err)
-	if t.meter == nil && t.opts.Progress != nil {
-		t.start(t.result.Bytes, 0) // skipped, or failed before anything moved: the call is still told of
+	switch { // skipped, or failed before anything moved: the call is still told of
+	case t.meter != nil:
+	case t.result.Skipped:
+		t.start(1, t.result.Bytes, t.result.Bytes)
+	default:
+		t.start(1, -1, 0)
 	}
 	t.meter.done(err)
 	t.end()
 	return t.result, err
 }
 
-// start begins to tell of progress, once the size is known.
-func (t *transfer) start(size, offset int64) {
+// start tells that attempt n moves content from offset on, now that the size is known.
+func (t *transfer) start(n int, size, offset int64) {
 	if t.meter == nil {
 		t.meter = newMeter(t.opts.Progress, t.job, size, offset)
+		if n == 1 {
+			return
+		}
 	}
+	t.meter.resize(size)
+	t.meter.attempt(n, offset)
 }
 
 // moving are the options of one transfer command.
@@ -159,7 +160,7 @@ func (t *transfer) moving(moved func(n int)) session.TransferOptions {
 
 // skip says that the target stays as it is.
 func (t *transfer) skip(size int64) {
-	t.result.Skipped, t.result.Bytes = true, size
+	t.result.Skipped, t.result.Bytes = true, max(size, 0) // a directory has none
 }
 
 func (t *transfer) preservesTime() bool { return t.opts.PreserveTime || t.opts.Existing == SkipSame }
@@ -195,7 +196,8 @@ func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Wri
 
 // Upload stores a local file at the remote path, making missing remote folders. The bytes go to a temporary remote name,
 // their size is proved, and only then is the file renamed; a source that changes meanwhile leaves no final file. It blocks
-// as Download does.
+// as Download does. What a failed call leaves under the temporary name, beside the target and hidden, is there for a later
+// call with Resume; nothing is left when the source failed or changed, as far as the server can still be reached.
 func (c *Client) Upload(ctx context.Context, server, local, remote string, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: server, Remote: remote, Local: local}, opts)
 	if err != nil {
@@ -206,7 +208,8 @@ func (c *Client) Upload(ctx context.Context, server, local, remote string, opts 
 
 // UploadFrom streams r to the remote path as Upload does. An error of r leaves no final file. A retry needs r to be an
 // io.Seeker, which is then read from where it stands at the start; otherwise a connection that is lost once bytes of r
-// have been read is an error. Resume does not apply. r must not block for ever: the call cannot return while r.Read does
+// have been read is an error. Resume does not apply, and nothing is left under the temporary name, except when ctx ends or
+// the server cannot be reached any more. r must not block for ever: the call cannot return while r.Read does
 // not.
 func (c *Client) UploadFrom(ctx context.Context, server string, r io.Reader, remote string, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: server, Remote: remote}, opts)
@@ -214,250 +217,4 @@ func (c *Client) UploadFrom(ctx context.Context, server string, r io.Reader, rem
 		return nil, err
 	}
 	return t.finish(t.uploadReader(r))
-}
-
-// An upload is one source on its way to a server.
-type upload struct {
-	*transfer
-	source   source.Source
-	part     *remotepart.File
-	kept     int64 // what the server held when the last attempt began
-	made     bool  // missing folders were made
-	appends  bool  // the server refuses REST before STOR
-	verifier verifier
-}
-
-func (t *transfer) uploadFile(local string) error {
-	src, err := source.Open(local)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = src.Close() }()
-	// Deterministic, so that a later call finds what this one leaves behind.
-	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", src.Path(), src.Size(), src.ModTime().UnixNano()))
-	return t.upload(src, hex.EncodeToString(key[:6]))
-}
-
-func (t *transfer) uploadReader(r io.Reader) error {
-	return t.upload(source.NewReader(r), strconv.FormatInt(time.Now().UnixNano(), 36))
-}
-
-// upload holds the target, for this host, and runs.
-func (t *transfer) upload(src source.Source, key string) error {
-	dir := filepath.Join(os.TempDir(), "ftpclient-"+strconv.Itoa(os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }()
-	name := sha256.Sum256([]byte(t.srv.id + "\x00" + t.srv.cfg.Username + "\x00" + t.remote))
-	lock, err := partfile.Open(root, hex.EncodeToString(name[:]), partfile.Source{})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = lock.Close() }()
-	u := &upload{transfer: t, source: src, part: remotepart.New(t.remote, key), verifier: newVerifier(Up, t.opts)}
-	return u.run()
-}
-
-func (u *upload) run() (err error) {
-	u.result.Attempts, err = u.try(*u.opts.Retry, u.attempt)
-	return err
-}
-
-// attempt is one try with one connection: look, decide, move, prove, commit.
-func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) {
-	err = u.use(func(s *session.Session) error {
-		if n == 1 {
-			if done, err := u.settleRemote(ctx, s); done || err != nil {
-				return err
-			}
-		}
-		if err := u.verifier.choose(s); err != nil {
-			return err
-		}
-		if u.verifier.algorithm != nil {
-			u.source.Watch(u.verifier.algorithm.New)
-		}
-		offset, err := u.decide(ctx, s, n)
-		if err != nil {
-			return err
-		}
-		progress = n > 1 && offset > u.kept
-		u.kept = offset
-		u.start(u.source.Size(), offset)
-		u.meter.attempt(n, offset)
-		if err := u.move(ctx, s, offset); err != nil {
-			return u.failed(ctx, s, err)
-		}
-		if err := u.prove(ctx, s); err != nil {
-			return u.failed(ctx, s, err)
-		}
-		return u.commit(ctx, s)
-	})
-	var failed *session.SourceError
-	if errors.As(err, &failed) {
-		err = retry.Permanent(err)
-	}
-	return progress, err
-}
-
-// settleRemote applies the ExistingPolicy.
-func (u *upload) settleRemote(ctx context.Context, s *session.Session) (done bool, err error) {
-	if u.opts.Existing == Overwrite {
-		return false, nil
-	}
-	e, err := stat(ctx, s, u.remote)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
-		return false, err
-	case u.opts.Existing == FailExisting:
-		return false, fmt.Errorf("remote target: %w", fs.ErrExist)
-	case u.opts.Existing == SkipSame && (e.Size != u.source.Size() || !sameTime(e.ModTime, u.source.ModTime())):
-		return false, nil
-	}
-	u.skip(e.Size)
-	return true, nil
-}
-
-// decide says where to go on: at the end of what the server holds, if that is proved to be the source's beginning.
-func (u *upload) decide(ctx context.Context, s *session.Session, n int) (int64, error) {
-	if u.source.Resumable() && (u.opts.Resume || n > 1) {
-		size, err := u.part.Size(ctx, s)
-		if err != nil {
-			return 0, err
-		}
-		if size > 0 {
-			reason := "the partial on the server is longer than the source"
-			if size <= u.source.Size() {
-				err := u.part.ProveTail(ctx, s, size, u.source)
-				if err == nil {
-					if n == 1 {
-						u.result.ResumedFrom = size
-					}
-					return size, u.source.Rewind(size)
-				}
-				if refused(err) == nil && !errors.Is(err, remotepart.ErrDiffers) {
-					return 0, err
-				}
-				reason = err.Error()
-			}
-			u.result.RestartReason, u.result.ResumedFrom = reason, 0
-			if err := u.part.Remove(ctx, s); err != nil {
-				return 0, err
-			}
-			u.part.Renew()
-		}
-	}
-	if err := u.source.Rewind(0); err != nil {
-		return 0, retry.Permanent(err)
-	}
-	return 0, nil
-}
-
-// move sends the source from offset on.
-func (u *upload) move(ctx context.Context, s *session.Session, offset int64) error {
-	if offset > 0 && offset == u.source.Size() {
-		return nil
-	}
-	name, moving := u.part.Name(), u.moving(func(n int) { u.meter.add(int64(n)) })
-	var sent int64
-	var err error
-	if offset > 0 && u.appends {
-		sent, err = s.Append(ctx, name, u.source.Content(), moving)
-	} else {
-		sent, err = s.Store(ctx, name, offset, u.source.Content(), moving)
-	}
-	u.result.Transferred += sent
-	r := refused(err)
-	switch {
-	case r == nil || sent > 0 || !s.Usable():
-		return err
-	case offset > 0 && !u.appends: // ProFTPD answers 451 to STOR after REST, by default
-		u.appends = true
-		return u.move(ctx, s, offset)
-	case offset == 0 && !u.made && (r.Code == 550 || r.Code == 553 || r.Code == 450 || r.Code == 451):
-		u.made = true
-		made, merr := mkdirAll(ctx, s, strings.TrimSuffix(path.Dir(u.remote), "."))
-		if merr != nil || !made {
-			return errors.Join(err, merr)
-		}
-		return u.move(ctx, s, offset)
-	}
-	return err
-}
-
-// failed cleans up after a source that failed; what an unlucky line left is kept for the next attempt.
-func (u *upload) failed(ctx context.Context, s *session.Session, err error) error {
-	var src *session.SourceError
-	if (errors.As(err, &src) || errors.Is(err, ErrMismatch)) && s.Usable() {
-		_ = u.part.Remove(ctx, s) // best effort: the error is the source's
-	}
-	return err
-}
-
-// prove finds the whole source, unchanged, under the temporary name.
-func (u *upload) prove(ctx context.Context, s *session.Session) error {
-	if err := u.source.Check(); err != nil {
-		return retry.Permanent(fmt.Errorf("%w: %w", ErrMismatch, err))
-	}
-	sent := u.source.Offset()
-	u.result.Bytes = sent
-	if u.opts.Verify != VerifyNone {
-		look, err := s.Look(ctx, u.part.Name())
-		if err != nil {
-			return err
-		}
-		if look.SizeErr == nil {
-			if look.Size != sent {
-				return retry.Transient(fmt.Errorf("the server holds %d of %d bytes that it called complete", look.Size, sent))
-			}
-			u.result.Verification = sizeProof(sent, look.Size)
-		}
-	}
-	proof, err := u.verifier.prove(ctx, s, u.part.Name(), sent, u.source.Sum())
-	if proof.Method > u.result.Verification.Method {
-		u.result.Verification = proof
-	}
-	if u.verifier.startsOver(err) {
-		u.result.RestartReason = err.Error()
-		return errors.Join(retry.Transient(err), u.part.Remove(ctx, s))
-	}
-	return err
-}
-
-// commit gives the file its time and its name.
-func (u *upload) commit(ctx context.Context, s *session.Session) error {
-	if u.preservesTime() && !u.source.ModTime().IsZero() {
-		err := s.SetModTime(ctx, u.part.Name(), u.source.ModTime())
-		if err != nil && refused(err) == nil && !errors.Is(err, errors.ErrUnsupported) {
-			return err
-		}
-		if err != nil {
-			u.log.Warn("ftp server does not set times", slog.String("cause", err.Error()))
-		}
-	}
-	if u.opts.Existing == FailExisting {
-		if done, err := u.settleRemote(ctx, s); done || err != nil {
-			return err
-		}
-	}
-	err := u.part.Commit(ctx, s, u.source.Offset())
-	if !errors.Is(err, remotepart.ErrNoRename) || !u.opts.InPlace || !u.source.Resumable() {
-		return err
-	}
-	if err := u.part.Remove(ctx, s); err != nil {
-		return err
-	}
-	if err := u.source.Rewind(0); err != nil {
-		return retry.Permanent(err)
-	}
-	sent, err := s.Store(ctx, u.remote, 0, u.source.Content(), u.moving(nil))
-	u.result.Transferred += sent
-	return err
 }

@@ -228,7 +228,7 @@ func TestACancelledTransferIsContinuedByALaterCall(t *testing.T) {
 }
 
 func TestAnUploadResumesWhereTheServerRefusesRESTBeforeSTOR(t *testing.T) {
-	srv, client := serve(t, ftptest.Options{RestStorRefused: true, Faults: []ftptest.Fault{{Cmd: "STOR", Times: 1, After: mib, Do: ftptest.CutBoth}}})
+	srv, client := serve(t, ftptest.Options{RestStorRefused: true, Faults: []ftptest.Fault{cut("STOR", mib)}})
 	content := randomBytes(t, 3*mib)
 	local := filepath.Join(t.TempDir(), "f")
 	require.NoError(t, os.WriteFile(local, content, 0o600))

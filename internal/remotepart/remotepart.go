@@ -15,6 +15,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/safepath"
 	"github.com/corexalgo/ftpclient/internal/session"
+	"github.com/corexalgo/ftpclient/internal/source"
 )
 
 // Overlap is how many bytes before the end of a partial are read back and compared before it is continued.
@@ -29,14 +30,21 @@ type File struct {
 
 	key     string
 	renewed int
-	asked   bool // RNTO was sent for the name in force
+	inPlace bool
+	asked   bool // RNTO onto Target was sent
+	aside   bool // what was under Target was, or may have been, renamed out of the way
 }
 
 // New names the temporary file of an upload to target. key tells one source from another.
 func New(target, key string) *File { return &File{Target: target, key: key} }
 
-// Name is the temporary remote name, hidden, beside the target.
-func (f *File) Name() string { return f.beside("ftpclient-part") }
+// Name is the temporary remote name, hidden, beside the target; or the target, after InPlace.
+func (f *File) Name() string {
+	if f.inPlace {
+		return f.Target
+	}
+	return f.beside(safepath.Part)
+}
 
 func (f *File) beside(suffix string) string {
 	key := f.key
@@ -48,7 +56,22 @@ func (f *File) beside(suffix string) string {
 }
 
 // Renew changes to another temporary name: nothing under the old one is trusted any more.
-func (f *File) Renew() { f.renewed, f.asked = f.renewed+1, false }
+func (f *File) Renew() { f.renewed++ }
+
+// InPlace gives the temporary name up: the bytes go to the target itself.
+func (f *File) InPlace() { f.inPlace = true }
+
+// IsInPlace tells whether InPlace was called.
+func (f *File) IsInPlace() bool { return f.inPlace }
+
+// Aside is the name under which the file that was there before may have been left; "" if it was not touched, came back, or
+// was replaced.
+func (f *File) Aside() string {
+	if !f.aside {
+		return ""
+	}
+	return f.beside(safepath.Old)
+}
 
 // Size is how much of the upload the server holds; 0 where it holds nothing, or does not tell.
 func (f *File) Size(ctx context.Context, s *session.Session) (int64, error) {
@@ -62,8 +85,15 @@ func (f *File) Size(ctx context.Context, s *session.Session) (int64, error) {
 // ErrDiffers is the error of a partial that is not the beginning of the source.
 var ErrDiffers = errors.New("the partial on the server differs from the source")
 
-// ProveTail reads the last bytes of the partial back, which has size bytes, and compares them with the source's.
-func (f *File) ProveTail(ctx context.Context, s *session.Session, size int64, source io.ReaderAt) error {
+// ErrGrowing is the error of a partial that became longer while it was looked at: the server is still writing what it
+// received over a connection that is lost for us.
+var ErrGrowing = errors.New("the partial on the server is still growing")
+
+// Prove reads the last bytes of the partial back, which has size bytes, and compares them with the source's.
+func (f *File) Prove(ctx context.Context, s *session.Session, size int64, src source.Source) error {
+	if size > src.Size() {
+		return fmt.Errorf("%w: it has %d bytes, the source %d", ErrDiffers, size, src.Size())
+	}
 	from := max(0, size-Overlap)
 	r, err := s.Retrieve(ctx, f.Name(), from, session.TransferOptions{})
 	if err != nil {
@@ -76,77 +106,140 @@ func (f *File) ProveTail(ctx context.Context, s *session.Session, size int64, so
 		return errors.Join(rerr, cerr)
 	}
 	ours := make([]byte, size-from)
-	if _, err := source.ReadAt(ours, from); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := src.ReadAt(ours, from); err != nil && !errors.Is(err, io.EOF) {
 		return &session.SourceError{Err: err}
 	}
-	if !bytes.Equal(theirs, ours) {
+	switch {
+	case len(theirs) > len(ours):
+		return ErrGrowing
+	case !bytes.Equal(theirs, ours):
 		return ErrDiffers
 	}
 	return nil
 }
 
-// Remove deletes the temporary file, as far as the server lets it.
+// Remove deletes the temporary file, as far as the server lets it. It does not touch a target that was written in place.
 func (f *File) Remove(ctx context.Context, s *session.Session) error {
+	if f.inPlace {
+		return nil
+	}
 	err := s.Delete(ctx, f.Name())
-	if refused(err) {
+	if refusal(err) != nil {
 		return nil
 	}
 	return err
 }
 
-// Commit gives the finished file, of size bytes, its name. Where the server refuses to rename over a file, the old one is
-// moved out of the way and comes back if the new one cannot take its place.
-func (f *File) Commit(ctx context.Context, s *session.Session, size int64) error {
-	if f.asked { // by an earlier try whose answer was lost
-		if done, err := f.committed(ctx, s, size); done || err != nil {
-			return err
-		}
+// A Proof is what was seen of the finished upload under its temporary name.
+type Proof struct {
+	Size    int64
+	ModTime time.Time // zero unknown
+}
+
+// Find looks what became of a finished upload after a connection was lost: it is still here under its temporary name, it
+// was renamed and is done, or neither can be told.
+func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here, done bool, err error) {
+	temp, err := s.Look(ctx, f.Name())
+	if err != nil {
+		return false, false, err
+	}
+	if temp.SizeErr == nil {
+		return temp.Size == proof.Size, false, nil
+	}
+	if !f.asked || reply.Code(temp.SizeErr) != 550 {
+		return false, false, nil
+	}
+	target, err := s.Look(ctx, f.Target)
+	if err != nil || target.SizeErr != nil || target.Size != proof.Size {
+		return false, false, err
+	}
+	if !proof.ModTime.IsZero() && !target.ModTime.Equal(proof.ModTime) { // a rename keeps the time
+		return false, false, nil
+	}
+	return false, true, f.removeOld(ctx, s)
+}
+
+// Commit gives the finished file its name. Where the server refuses to rename over a file, the old one is moved out of the
+// way and comes back if the new one cannot take its place.
+func (f *File) Commit(ctx context.Context, s *session.Session) error {
+	if f.inPlace {
+		return nil
 	}
 	f.asked = true
 	err := s.Rename(ctx, f.Name(), f.Target)
-	if !refused(err) {
-		return err
-	}
-	look, lerr := s.Look(ctx, f.Target)
-	if lerr != nil {
-		return lerr
-	}
-	if look.SizeErr != nil { // nothing is in the way
-		return fmt.Errorf("%w: %w", ErrNoRename, err)
-	}
-	backup := f.beside("ftpclient-old")
-	if berr := s.Rename(ctx, f.Target, backup); berr != nil {
-		if refused(berr) {
+	if r := refusal(err); r != nil {
+		if r.Command != "RNTO" {
 			return fmt.Errorf("%w: %w", ErrNoRename, err)
 		}
-		return berr
+		err = f.replace(ctx, s, err)
 	}
-	if err := s.Rename(ctx, f.Name(), f.Target); err != nil {
-		if !s.Usable() {
-			return fmt.Errorf("%w; the old file is now %s", err, reply.Quote(backup))
-		}
-		// What was there comes back even if the caller has just given up.
-		restore, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if rerr := s.Rename(restore, backup, f.Target); rerr != nil {
-			return fmt.Errorf("%w; the old file is now %s", err, reply.Quote(backup))
-		}
+	if err != nil {
 		return err
 	}
-	return s.Delete(ctx, backup)
+	return f.removeOld(ctx, s)
 }
 
-// committed looks whether a rename whose answer was lost was done.
-func (f *File) committed(ctx context.Context, s *session.Session, size int64) (bool, error) {
-	temp, err := s.Look(ctx, f.Name())
-	if err != nil || temp.SizeErr == nil {
-		return false, err
+// replace moves the target out of the way, said being the refusal to rename over it. A ctx that ends meanwhile is given a
+// moment: between two renames there is nothing under the target's name.
+func (f *File) replace(ctx context.Context, s *session.Session, said error) error {
+	look, err := s.Look(ctx, f.Target)
+	if err != nil {
+		return err
 	}
-	target, err := s.Look(ctx, f.Target)
-	return err == nil && target.SizeErr == nil && target.Size == size, err
+	if look.SizeErr != nil { // nothing is in the way
+		return fmt.Errorf("%w: %w", ErrNoRename, said)
+	}
+	switch err := s.IsDir(ctx, f.Target); { // some servers tell a directory's size
+	case err == nil:
+		return fmt.Errorf("remote target is a directory: %w", said)
+	case refusal(err) == nil:
+		return err
+	}
+	ctx, cancel := withGrace(ctx)
+	defer cancel()
+	f.aside = true
+	if err := s.Rename(ctx, f.Target, f.Aside()); err != nil {
+		if refusal(err) == nil {
+			return err
+		}
+		f.aside = false
+		return fmt.Errorf("%w: %w", ErrNoRename, said)
+	}
+	err = s.Rename(ctx, f.Name(), f.Target)
+	if refusal(err) != nil && s.Rename(ctx, f.Aside(), f.Target) == nil {
+		f.aside = false
+	}
+	return err
 }
 
-func refused(err error) bool {
+// removeOld removes the file that was there before, once the new one is in its place. A server that refuses keeps both.
+func (f *File) removeOld(ctx context.Context, s *session.Session) error {
+	if !f.aside {
+		return nil
+	}
+	if err := s.Delete(ctx, f.Aside()); err != nil && refusal(err) == nil {
+		return err
+	}
+	f.aside = false
+	return nil
+}
+
+// grace is how much longer than its context a replacement may take that has begun.
+const grace = time.Second
+
+func withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}
+
+func refusal(err error) *reply.Error {
 	var e *reply.Error
-	return errors.As(err, &e) && e.Code != 421
+	if errors.As(err, &e) && e.Code != 421 {
+		return e
+	}
+	return nil
 }

@@ -18,6 +18,7 @@ type Source interface {
 	Size() int64                    // -1 unknown
 	ModTime() time.Time             // zero unknown
 	Resumable() bool                // can be continued at any offset, and read back
+	Repeatable() bool               // can be read again from the beginning
 	Rewind(offset int64) error      // the next Content begins there
 	Content() io.Reader             // from where Rewind said to the end
 	Offset() int64                  // how far Content was read, from the beginning of the source
@@ -72,6 +73,9 @@ func (s *File) ModTime() time.Time { return s.info.ModTime() }
 
 // Resumable is true.
 func (s *File) Resumable() bool { return true }
+
+// Repeatable is true.
+func (s *File) Repeatable() bool { return true }
 
 // ReadAt reads from anywhere.
 func (s *File) ReadAt(p []byte, off int64) (int, error) { return s.f.ReadAt(p, off) }
@@ -136,6 +140,7 @@ type Reader struct {
 	begin   int64 // where an io.Seeker stood
 	seeker  io.Seeker
 	read    int64
+	err     error // the first one other than io.EOF
 	newHash func() hash.Hash
 	digest  hash.Hash
 }
@@ -159,6 +164,9 @@ func (s *Reader) ModTime() time.Time { return time.Time{} }
 
 // Resumable is false.
 func (s *Reader) Resumable() bool { return false }
+
+// Repeatable tells whether the reader can seek, or was not read yet.
+func (s *Reader) Repeatable() bool { return s.seeker != nil || s.read == 0 }
 
 // ReadAt is never called, as a Reader is not Resumable.
 func (s *Reader) ReadAt([]byte, int64) (int, error) { return 0, ErrOnce }
@@ -194,14 +202,17 @@ func (s *Reader) Read(p []byte) (int, error) {
 	if s.digest != nil {
 		s.digest.Write(p[:n])
 	}
+	if err != nil && err != io.EOF && s.err == nil { //nolint:errorlint // io.Reader ends with the bare value: wrapped, it is a failure
+		s.err = err
+	}
 	return n, err
 }
 
 // Offset is how much was read.
 func (s *Reader) Offset() int64 { return s.read }
 
-// Check has nothing to find.
-func (s *Reader) Check() error { return nil }
+// Check finds an error that passed for the reader's end.
+func (s *Reader) Check() error { return s.err }
 
 // Sum is the digest of all content.
 func (s *Reader) Sum() []byte {
