@@ -279,7 +279,7 @@ func (d *Data) close() error {
 	case d.conn == nil:
 		d.abandon()
 		return nil
-	case d.aborted || d.err != nil || d.isCancelled():
+	case d.aborted || d.err != nil || d.opts.Ctx.Err() != nil: // whether or not the watch has fired yet
 		return reset(d.raw)
 	case d.tls != nil && d.stored:
 		return d.finishTLS()
