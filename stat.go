@@ -132,16 +132,16 @@ func statWithoutMLST(ctx context.Context, s *session.Session, name string) (Entr
 }
 
 // statInParent looks for name where it must be listed. Only a listing that was read whole proves an absence, and not of
-// what servers like to hide: names that begin with a dot, and those that said, the server's answer so far, forbids.
+// what servers like to hide: names that begin with a dot, if none is listed, and what said, the answer so far, forbids.
 func statInParent(ctx context.Context, s *session.Session, name string, said error) (Entry, error) {
-	dir, base := split(name)
+	dir, _ := split(name)
 	found, complete, err := findInParent(ctx, s, name)
 	switch {
 	case found != nil:
 		return *found, nil
 	case errors.Is(said, fs.ErrPermission), err == nil && !complete:
 		return Entry{}, said
-	case err == nil && !strings.HasPrefix(base, "."):
+	case err == nil:
 		return Entry{}, proved(said)
 	case err != nil && refused(err) == nil && !errors.Is(err, session.ErrNotDir):
 		return Entry{}, err
@@ -153,11 +153,12 @@ func statInParent(ctx context.Context, s *session.Session, name string, said err
 	return Entry{}, said
 }
 
-// findInParent reads the listing that name must be in; nil when it is not there, and complete when all rows could be read.
+// findInParent reads the listing that name must be in; nil when it is not there, and complete when it would be if it existed.
 // Unlike MLST and CWD on some servers, a listing tells a link from what it leads to.
 func findInParent(ctx context.Context, s *session.Session, name string) (found *Entry, complete bool, err error) {
 	dir, base := split(name)
 	complete = true
+	hidden := strings.HasPrefix(base, ".") && !s.ListsHidden()
 	err = s.List(ctx, dir, func(e listing.Entry, err error) bool {
 		if err != nil {
 			complete = false
@@ -165,10 +166,11 @@ func findInParent(ctx context.Context, s *session.Session, name string) (found *
 			entry := newEntry(dir, e)
 			found = &entry
 		}
+		hidden = hidden && !strings.HasPrefix(e.Name, ".")
 		return true
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	return found, complete, nil
+	return found, complete && !hidden, nil
 }
