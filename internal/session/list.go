@@ -59,14 +59,23 @@ func (s *Session) usesMLSD() bool {
 	return s.features.Has("MLST") && !s.cfg.DisableMLSD && !s.cfg.ListHidden && !s.cfg.Quirks.NoMLST.Load()
 }
 
+// special are the characters that shells and globs read as more than part of a name.
+const special = " *?[]{}\\'\"`$"
+
 func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error {
 	l := &list{s: s, dir: dir, format: listing.LIST, yield: yield}
 	if s.usesMLSD() {
 		l.format = listing.MLSD
 		return l.run(dir)
 	}
+	arg, err := s.encode(dir)
+	if err != nil {
+		return err
+	}
 	// Servers read "-x" as options and "*" as a glob in LIST's argument: such a name is safe only as the current directory.
-	if strings.ContainsAny(dir, " *?[]{}\\'\"`$") || strings.HasPrefix(dir, "-") || strings.HasPrefix(dir, "~") {
+	// What counts is what they see: in Shift JIS and its like a letter's second byte may be one of these.
+	if strings.ContainsAny(arg, special) || strings.HasPrefix(dir, "-") || strings.HasPrefix(dir, "~") {
+		l.dir = "" // CWD proves that it is a directory: no row can be the file itself
 		return s.inside(dir, func() error { return l.run("") })
 	}
 	if err := l.run(dir); err != nil {
@@ -76,7 +85,7 @@ func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error 
 		return nil
 	}
 	// vsftpd answers an absent directory with an empty listing, and servers list a file as its own only row.
-	err := s.inside(dir, func() error { return nil })
+	err = s.inside(dir, func() error { return nil })
 	switch {
 	case err == nil:
 		_ = l.release()
