@@ -34,7 +34,7 @@ func (r *listener) check(t *testing.T, size int64) {
 	last := len(r.calls) - 1
 	for i, p := range r.calls {
 		assert.Equal(t, i == last, p.Done, "call %d", i)
-		assert.NoError(t, p.Err)
+		require.NoError(t, p.Err)
 		assert.Equal(t, [2]int{1, 1}, [2]int{p.Index, p.Total})
 		assert.Equal(t, "srv", p.Job.Server)
 		if i > 0 && p.Attempt == r.calls[i-1].Attempt {

@@ -30,7 +30,7 @@ func cut(cmd string, after int64) ftptest.Fault {
 }
 
 // write puts content into a folder, with a time that n tells from others.
-func write(t testing.TB, dir, name string, content []byte, n int) {
+func write(t *testing.T, dir, name string, content []byte, n int) {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	require.NoError(t, os.WriteFile(path, content, 0o644))

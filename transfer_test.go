@@ -57,7 +57,7 @@ func newClient(t *testing.T, servers map[string]ftpclient.ServerConfig) *ftpclie
 	return client
 }
 
-func randomBytes(t testing.TB, n int) []byte {
+func randomBytes(t *testing.T, n int) []byte {
 	t.Helper()
 	b := make([]byte, n)
 	_, err := rand.Read(b)
@@ -66,16 +66,16 @@ func randomBytes(t testing.TB, n int) []byte {
 }
 
 // put writes a file on the server's side, with a whole second as its time.
-func put(t testing.TB, srv *ftptest.Server, name string, content []byte) {
-	t.Helper()
+func put(tb testing.TB, srv *ftptest.Server, name string, content []byte) {
+	tb.Helper()
 	path := filepath.Join(srv.Dir(), name)
-	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(t, os.WriteFile(path, content, 0o644))
+	require.NoError(tb, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(tb, os.WriteFile(path, content, 0o644))
 	when := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	require.NoError(t, os.Chtimes(path, when, when))
+	require.NoError(tb, os.Chtimes(path, when, when))
 }
 
-func stored(t testing.TB, srv *ftptest.Server, name string) []byte {
+func stored(t *testing.T, srv *ftptest.Server, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(srv.Dir(), name))
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func stored(t testing.TB, srv *ftptest.Server, name string) []byte {
 }
 
 // onlyFile proves that a folder holds the one file with this content, and nothing hidden beside it.
-func onlyFile(t testing.TB, path string, content []byte) {
+func onlyFile(t *testing.T, path string, content []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func onlyFile(t testing.TB, path string, content []byte) {
 	assert.Equal(t, []string{filepath.Base(path)}, names(t, filepath.Dir(path)))
 }
 
-func names(t testing.TB, dir string) []string {
+func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)

@@ -179,7 +179,7 @@ func (u *upload) settleRemote(ctx context.Context, s *session.Session) (done boo
 
 // decide says where to go on: at the end of what the server holds, if that is proved to be the source's beginning.
 func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) {
-	if !u.source.Resumable() || u.restarts || !(u.opts.Resume || u.started) {
+	if !u.source.Resumable() || u.restarts || (!u.opts.Resume && !u.started) {
 		return u.rewind(0)
 	}
 	size, err := u.part.Size(ctx, s)

@@ -22,7 +22,7 @@ import (
 )
 
 // localFile writes a file to upload.
-func localFile(t testing.TB, content []byte) string {
+func localFile(t *testing.T, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "source")
 	require.NoError(t, os.WriteFile(path, content, 0o600))
@@ -101,7 +101,7 @@ func TestAnUploadStartsOverWhereNothingCanBeContinued(t *testing.T) {
 		require.NoError(t, err, what)
 		onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
 		assert.Equal(t, 2, result.Attempts, what)
-		assert.EqualValues(t, 2, srv.Stats().Commands["STOR"]-strings.Count(strings.Join(srv.Stats().Log, "\n"), "REST 1048576"), what)
+		assert.GreaterOrEqual(t, result.Transferred, int64(len(content)+mib), what)
 	}
 }
 

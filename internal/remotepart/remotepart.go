@@ -123,11 +123,10 @@ func (f *File) Remove(ctx context.Context, s *session.Session) error {
 	if f.inPlace {
 		return nil
 	}
-	err := s.Delete(ctx, f.Name())
-	if refusal(err) != nil {
-		return nil
+	if err := s.Delete(ctx, f.Name()); err != nil && refusal(err) == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // A Proof is what was seen of the finished upload under its temporary name.

@@ -202,7 +202,7 @@ func (s *Reader) Read(p []byte) (int, error) {
 	if s.digest != nil {
 		s.digest.Write(p[:n])
 	}
-	if err != nil && err != io.EOF && s.err == nil { //nolint:errorlint // io.Reader ends with the bare value: wrapped, it is a failure
+	if err != nil && err != io.EOF && s.err == nil { // the bare value: wrapped, it is a failure
 		s.err = err
 	}
 	return n, err
