@@ -141,6 +141,9 @@ func (s *Session) SetModTime(ctx context.Context, path string, t time.Time) erro
 				continue
 			}
 			r, err := s.raw(verb + " " + stamp + " " + arg)
+			if _, terr := reply.Time(r); err == nil && verb == "MDTM" && terr == nil {
+				continue // it told the time of a file that is named like the whole argument
+			}
 			if err == nil && r.Code == 213 {
 				return nil
 			}
