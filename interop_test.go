@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -151,6 +152,7 @@ func TestInterop(t *testing.T) {
 const big = 256 * mib
 
 func interopSizes(t *testing.T, x *target) {
+	t.Helper()
 	client := x.client(t)
 	dir := t.TempDir()
 	content := bytes.Repeat(randomBytes(t, mib), big/mib)
@@ -174,6 +176,7 @@ func interopSizes(t *testing.T, x *target) {
 }
 
 func interopManyUploads(t *testing.T, x *target) {
+	t.Helper()
 	client := x.client(t, func(c *ftpclient.ServerConfig) { c.MaxConns = 1 })
 	for i := range 200 {
 		content := []byte(strconv.Itoa(i))
@@ -201,6 +204,7 @@ func stopAfter(t *testing.T, bytes int64) (context.Context, ftpclient.ProgressFu
 }
 
 func interopResume(t *testing.T, x *target) {
+	t.Helper()
 	client := x.client(t)
 	content := randomBytes(t, 24*mib)
 	local := filepath.Join(t.TempDir(), "f")
@@ -230,6 +234,7 @@ func interopResume(t *testing.T, x *target) {
 }
 
 func interopFiles(t *testing.T, x *target) {
+	t.Helper()
 	client := x.client(t)
 	ctx := t.Context()
 	require.NoError(t, client.MkdirAll(ctx, "srv", "tree/a/b"))
@@ -282,6 +287,7 @@ func interopFiles(t *testing.T, x *target) {
 }
 
 func interopNames(t *testing.T, x *target) {
+	t.Helper()
 	client := x.client(t)
 	ctx := t.Context()
 	odd := []string{"-R", "a b", "a;b", "a#%41", "[a]", "*", "q'q", "中文.txt", "~x", "{a,b}", "💾", ".hidden"}
@@ -315,24 +321,28 @@ func interopNames(t *testing.T, x *target) {
 }
 
 func interopParallel(t *testing.T, x *target) {
+	t.Helper()
 	client := x.client(t)
 	content := randomBytes(t, 3*mib)
 	var all sync.WaitGroup
-	for i := range 5 {
+	errs, back := make([]error, 5), make([]bytes.Buffer, 5)
+	for i := range errs {
 		all.Go(func() {
 			name := fmt.Sprintf("parallel/%d", i)
-			_, err := client.UploadFrom(t.Context(), "srv", bytes.NewReader(content), name, nil)
-			assert.NoError(t, err)
-			var b bytes.Buffer
-			_, err = client.DownloadTo(t.Context(), "srv", name, &b, nil)
-			assert.NoError(t, err)
-			assert.True(t, bytes.Equal(content, b.Bytes()))
+			_, up := client.UploadFrom(t.Context(), "srv", bytes.NewReader(content), name, nil)
+			_, down := client.DownloadTo(t.Context(), "srv", name, &back[i], nil)
+			errs[i] = errors.Join(up, down)
 		})
 	}
 	all.Wait()
+	require.NoError(t, errors.Join(errs...))
+	for i := range back {
+		assert.True(t, bytes.Equal(content, back[i].Bytes()))
+	}
 }
 
 func interopCancel(t *testing.T, x *target) {
+	t.Helper()
 	client := x.client(t, func(c *ftpclient.ServerConfig) { c.MaxConns = 1 })
 	require.NoError(t, os.WriteFile(filepath.Join(x.dir, "cancel"), make([]byte, 8*mib), 0o644))
 	x.own()
@@ -347,6 +357,7 @@ func interopCancel(t *testing.T, x *target) {
 }
 
 func interopIdle(t *testing.T, x *target) {
+	t.Helper()
 	idle := x.idle()
 	client := idle.client(t, func(c *ftpclient.ServerConfig) { c.KeepAlive = -1 })
 	require.NoError(t, client.Ping(t.Context(), "srv"))
@@ -364,6 +375,7 @@ func interopIdle(t *testing.T, x *target) {
 }
 
 func interopVerify(t *testing.T, x *target) {
+	t.Helper()
 	client := x.client(t)
 	content := randomBytes(t, mib)
 	best := &ftpclient.TransferOptions{Verify: ftpclient.VerifyBest}
