@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/corexalgo/ftpclient/internal/partfile"
+	"github.com/corexalgo/ftpclient/internal/remotepart"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
@@ -359,4 +360,49 @@ func (d *download) explain(ctx context.Context, s *session.Session, err error) e
 		return fmt.Errorf("remote path is a directory: %w", err)
 	}
 	return err
+}
+
+// decide says where to go on: at the end of what the server holds, if that is proved to be the source's beginning.
+func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) {
+	if !u.source.Resumable() || u.restarts || (!u.opts.Resume && !u.started) {
+		return u.rewind(0)
+	}
+	size, err := u.part.Size(ctx, s)
+	if err != nil || size == 0 {
+		return u.rewindIf(err)
+	}
+	err = u.part.Prove(ctx, s, size, u.source)
+	switch {
+	case err == nil:
+		if !u.started {
+			u.result.ResumedFrom = size
+		}
+		return u.rewind(size)
+	case errors.Is(err, remotepart.ErrGrowing):
+		return 0, retry.Transient(err)
+	case refused(err) == nil && !errors.Is(err, remotepart.ErrDiffers):
+		return 0, err
+	}
+	return u.rewindIf(u.startOver(ctx, s, err))
+}
+
+func (u *upload) rewindIf(err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return u.rewind(0)
+}
+
+func (u *upload) rewind(offset int64) (int64, error) {
+	return offset, retry.Permanent(u.source.Rewind(offset))
+}
+
+// startOver gives up what the server holds, and its name: nothing under it is trusted any more.
+func (u *upload) startOver(ctx context.Context, s *session.Session, reason error) error {
+	u.result.RestartReason, u.result.ResumedFrom = reason.Error(), 0
+	if err := u.part.Remove(ctx, s); err != nil {
+		return err
+	}
+	u.part.Renew()
+	return nil
 }

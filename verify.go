@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/corexalgo/ftpclient/internal/remotepart"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
@@ -187,6 +188,41 @@ func (v *verifier) startsOver(err error) bool {
 	}
 	v.again = true
 	return true
+}
+
+// prove finds the whole source, unchanged, under the temporary name.
+func (u *upload) prove(ctx context.Context, s *session.Session) error {
+	if err := u.source.Check(); err != nil {
+		return retry.Permanent(fmt.Errorf("%w: %w", ErrMismatch, err))
+	}
+	sent := u.source.Offset()
+	u.result.Bytes, u.result.Verification = sent, Verification{}
+	proof := remotepart.Proof{Size: sent}
+	if u.opts.Verify != VerifyNone {
+		look, err := s.Look(ctx, u.part.Name())
+		if err != nil {
+			return err
+		}
+		if look.SizeErr == nil {
+			if look.Size != sent {
+				return retry.Transient(fmt.Errorf("the server holds %d of %d bytes that it called complete", look.Size, sent))
+			}
+			u.result.Verification = sizeProof(sent, look.Size)
+		}
+		proof.ModTime = look.ModTime
+	}
+	verification, err := u.verifier.prove(ctx, s, u.part.Name(), sent, u.source.Sum())
+	if verification.Method > u.result.Verification.Method {
+		u.result.Verification = verification
+	}
+	if u.verifier.startsOver(err) {
+		u.result.RestartReason = err.Error()
+		return errors.Join(retry.Transient(err), u.part.Remove(ctx, s))
+	}
+	if err == nil {
+		u.proved = &proof
+	}
+	return err
 }
 
 // readBack digests the remote file by moving it here.

@@ -24,7 +24,7 @@ const Overlap = 64 << 10
 // ErrNoRename is the error of a server that lets nothing be renamed.
 var ErrNoRename = errors.New("server refuses to rename the finished upload")
 
-// A File is an upload on its way to Target.
+// A File is an upload on its way to Target, made by Hold.
 type File struct {
 	Target string
 
@@ -33,10 +33,8 @@ type File struct {
 	inPlace bool
 	asked   bool // RNTO onto Target was sent
 	aside   bool // what was under Target was, or may have been, renamed out of the way
+	release func()
 }
-
-// New names the temporary file of an upload to target. key tells one source from another.
-func New(target, key string) *File { return &File{Target: target, key: key} }
 
 // Name is the temporary remote name, hidden, beside the target; or the target, after InPlace.
 func (f *File) Name() string {
