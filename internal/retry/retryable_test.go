@@ -114,7 +114,7 @@ func TestWhatMayBeRepeated(t *testing.T) {
 func TestMarksAreTransparent(t *testing.T) {
 	cause := answer("RETR", 550, "no")
 	for _, err := range []error{retry.Permanent(cause), retry.Transient(cause)} {
-		assert.ErrorIs(t, err, cause)
+		require.ErrorIs(t, err, cause)
 		var r *reply.Error
 		require.ErrorAs(t, err, &r)
 		assert.Equal(t, 550, r.Code)
@@ -127,7 +127,7 @@ func TestMarksAreTransparent(t *testing.T) {
 // What the table builds by hand, the runtime must really say.
 
 func TestARefusedDialMayBeRepeated(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := l.Addr().String()
 	require.NoError(t, l.Close())
@@ -144,8 +144,7 @@ func TestADialThatTookTooLongMayBeRepeated(t *testing.T) {
 
 func TestAReadPastItsDeadlineMayBeRepeated(t *testing.T) {
 	client, server := net.Pipe()
-	defer client.Close()
-	defer server.Close()
+	defer func() { require.NoError(t, errors.Join(client.Close(), server.Close())) }()
 	require.NoError(t, client.SetReadDeadline(time.Unix(1, 0)))
 	_, err := client.Read(make([]byte, 1))
 	assert.True(t, retry.Retryable(err), "%v", err)
