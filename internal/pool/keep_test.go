@@ -254,6 +254,7 @@ func TestCloseEndsPingsUnderWay(t *testing.T) {
 
 // useOnceMore acquires and releases in a goroutine of its own, where require may not be used.
 func useOnceMore(t *testing.T, pl *pool.Pool[*conn]) {
+	t.Helper()
 	l, err := pl.Acquire(t.Context())
 	if assert.NoError(t, err) {
 		l.Release()
