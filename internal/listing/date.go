@@ -234,7 +234,9 @@ func offset(b []byte) (*time.Location, bool) {
 // dayOf reads 6, "08,", "26." and 18日; 0: it is no day.
 func dayOf(b []byte) int {
 	n, suffix := leading(b, 2)
-	if n < 1 || n > 31 || !(len(suffix) == 0 || (len(suffix) == 1 && (suffix[0] == ',' || suffix[0] == '.')) || sign(suffix)) {
+	mark := len(suffix) == 1 && (suffix[0] == ',' || suffix[0] == '.')
+	plain := len(suffix) == 0 || mark || sign(suffix)
+	if n < 1 || n > 31 || !plain {
 		return 0
 	}
 	return n

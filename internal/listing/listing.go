@@ -19,8 +19,8 @@ import (
 type Format int
 
 const (
-	MLSD Format = iota
-	LIST
+	MLSD Format = iota // RFC 3659, section 7
+	LIST               // RFC 959, section 4.1.3: in whatever form the server likes
 )
 
 // An Entry is what one row tells.
