@@ -11,6 +11,7 @@ import (
 // A Folding says which names of a file system are the same name.
 type Folding int
 
+// The foldings. The zero one suits the disk that the system usually has.
 const (
 	FoldSystem Folding = iota // FoldNames on Windows and macOS, FoldNone elsewhere
 	FoldNone                  // only identical bytes: "a" and "A" are two files
