@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/corexalgo/ftpclient/internal/listing"
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -171,6 +172,9 @@ func (l *list) run(dir string) error {
 	return err
 }
 
+// rowReaders are as long as a row may be, which for most directories is longer than all rows together.
+var rowReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxRow) }}
+
 // read takes the rows of the whole listing. Its own errors are kept apart from those of the connection.
 func (l *list) read(r io.Reader) error {
 	parser := listing.NewParser(l.format, listing.Options{Zone: l.s.cfg.Zone, Decode: l.decoder()})
@@ -178,7 +182,12 @@ func (l *list) read(r io.Reader) error {
 	if most == 0 {
 		most = defaultMaxEntries
 	}
-	br := bufio.NewReaderSize(r, maxRow)
+	br := rowReaders.Get().(*bufio.Reader) //nolint:forcetypeassert // the pool holds nothing else
+	br.Reset(r)
+	defer func() {
+		br.Reset(nil)
+		rowReaders.Put(br)
+	}()
 	for n := 1; ; n++ {
 		row, err := br.ReadSlice('\n')
 		switch {
