@@ -197,7 +197,7 @@ func TestTheDrainOfAnUploadIsBoundedAndEndsWithTheContext(t *testing.T) {
 
 func TestASlowReaderIsNoStall(t *testing.T) {
 	// The peer takes a little every 20 ms, the deadline is 400 ms, and the whole takes more than a second.
-	content := pattern(2 << 20)
+	content := pattern(1 << 20)
 	client, server := tlsPair(t, tls.VersionTLS13)
 	for name, send := range map[string]func(d *wire.Data) error{
 		"Write":    func(d *wire.Data) error { _, err := d.Write(content); return err },
@@ -213,7 +213,7 @@ func TestASlowReaderIsNoStall(t *testing.T) {
 		if name == "TLS" {
 			o.TLS, peer = client, tls.Server(theirs, server)
 		}
-		got := slowly(peer, 16<<10, 60, 20*time.Millisecond)
+		got := slowly(peer, 8<<10, 80, 20*time.Millisecond)
 		d := wire.NewData(ours, o)
 		require.NoError(t, send(d), name)
 		closed := result(func() error {
