@@ -3,8 +3,6 @@ package ftpclient
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/corexalgo/ftpclient/internal/partfile"
@@ -83,14 +81,6 @@ func wrap(op, server, path string, err error) error {
 		e.Code, e.Message = refused.Code, refused.Text
 	}
 	return e
-}
-
-// absent is the error of a name whose absence is proved; said is what the server answered, if it did.
-func absent(said error) error {
-	if said == nil {
-		return fs.ErrNotExist
-	}
-	return fmt.Errorf("%w (%w)", fs.ErrNotExist, said)
 }
 
 func isContext(err error) bool {

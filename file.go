@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/corexalgo/ftpclient/internal/remotefs"
+
 	"github.com/corexalgo/ftpclient/internal/pool"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
@@ -328,7 +330,7 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	from := f.at - int64(len(ours))
 	skip := int64(0)
 	r, err := s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{})
-	if no := refused(err); no != nil && no.Command == "REST" {
+	if no := remotefs.Refused(err); no != nil && no.Command == "REST" {
 		skip = from
 		r, err = s.Retrieve(f.op.ctx, f.op.path, 0, session.TransferOptions{})
 	}

@@ -3,10 +3,11 @@ package ftpclient
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"path"
+
+	"github.com/corexalgo/ftpclient/internal/remotefs"
 
 	"github.com/corexalgo/ftpclient/internal/session"
 )
@@ -40,7 +41,7 @@ func (t *tree) at(op, name string) (string, error) {
 	case name == ".":
 		return t.root, nil
 	}
-	return below(t.root) + name, nil
+	return remotefs.Below(t.root) + name, nil
 }
 
 func pathError(op, name string, err error) error {
@@ -58,28 +59,12 @@ func (t *tree) stat(op, name string) (Entry, string, error) {
 	}
 	var entry Entry
 	err = t.c.repeat(t.ctx, op, t.server, remote, func(ctx context.Context, s *session.Session) error {
-		var err error
-		entry, err = statAsListed(ctx, s, remote)
+		e, err := remotefs.StatAsListed(ctx, s, remote)
+		entry = Entry(e)
 		return err
 	})
 	entry.Name = path.Base(name)
 	return entry, remote, pathError(op, name, err)
-}
-
-// statAsListed is stat with times and modes just as the listing of the parent has them: where that comes by LIST, from
-// there. The contract of fs.DirEntry wants both the same.
-func statAsListed(ctx context.Context, s *session.Session, name string) (Entry, error) {
-	if s.ListsFacts() || isRoot(name) {
-		return stat(ctx, s, name)
-	}
-	found, _, err := findInParent(ctx, s, name)
-	switch {
-	case err != nil && refused(err) == nil && !errors.Is(err, session.ErrNotDir):
-		return Entry{}, err
-	case found != nil && found.Mode.Type()&fs.ModeSymlink == 0:
-		return *found, nil
-	}
-	return stat(ctx, s, name)
 }
 
 func (t *tree) Stat(name string) (fs.FileInfo, error) {

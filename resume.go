@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/corexalgo/ftpclient/internal/remotefs"
+
 	"github.com/corexalgo/ftpclient/internal/partfile"
 	"github.com/corexalgo/ftpclient/internal/remotepart"
 	"github.com/corexalgo/ftpclient/internal/retry"
@@ -156,7 +158,7 @@ func restarts(err error) bool {
 	if errors.Is(err, errOverlap) || errors.Is(err, errTooMuch) {
 		return true
 	}
-	r := refused(err)
+	r := remotefs.Refused(err)
 	return r != nil && r.Command == "REST" && r.Code/100 == 5
 }
 
@@ -348,11 +350,11 @@ func (d *download) prove(ctx context.Context, s *session.Session, now sink.ID) e
 
 // explain finds out what a refused RETR means.
 func (d *download) explain(ctx context.Context, s *session.Session, err error) error {
-	r := refused(err)
+	r := remotefs.Refused(err)
 	if r == nil || r.Command != "RETR" || r.Code != 550 || !s.Usable() {
 		return err
 	}
-	e, serr := stat(ctx, s, d.remote)
+	e, serr := remotefs.Stat(ctx, s, d.remote)
 	switch {
 	case errors.Is(serr, fs.ErrNotExist):
 		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
@@ -380,7 +382,7 @@ func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) 
 		return u.rewind(size)
 	case errors.Is(err, remotepart.ErrGrowing):
 		return 0, retry.Transient(err)
-	case refused(err) == nil && !errors.Is(err, remotepart.ErrDiffers):
+	case remotefs.Refused(err) == nil && !errors.Is(err, remotepart.ErrDiffers):
 		return 0, err
 	}
 	return u.rewindIf(u.startOver(ctx, s, err))

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/corexalgo/ftpclient/internal/remotefs"
+
 	"golang.org/x/time/rate"
 
 	"github.com/corexalgo/ftpclient/internal/remotepart"
@@ -125,7 +127,7 @@ func (t *transfer) check() error {
 	if err := safepath.CheckArgument(t.remote); err != nil {
 		return err
 	}
-	if isRoot(t.remote) || strings.HasSuffix(t.remote, "/") {
+	if remotefs.IsRoot(t.remote) || strings.HasSuffix(t.remote, "/") {
 		return fmt.Errorf("remote path %q names no file: %w", t.remote, fs.ErrInvalid)
 	}
 	if t.opts.SHA256 != "" && !isSHA256(t.opts.SHA256) {
@@ -357,7 +359,7 @@ func (u *upload) settleRemote(ctx context.Context, s *session.Session) (done boo
 	if u.opts.Existing == Overwrite {
 		return false, nil
 	}
-	e, err := stat(ctx, s, u.remote)
+	e, err := remotefs.Stat(ctx, s, u.remote)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
@@ -406,7 +408,7 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 		sent, err = s.Store(ctx, name, offset, u.source.Content(), moving)
 	}
 	u.result.Transferred += sent
-	r := refused(err)
+	r := remotefs.Refused(err)
 	switch {
 	case r == nil || sent > 0 || !s.Usable():
 		return err
@@ -418,8 +420,8 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 		u.appends = true
 		return u.move(ctx, s, offset)
 	case !u.made && (r.Code == 550 || r.Code == 553 || r.Code == 450 || r.Code == 451):
-		made, merr := mkdirAll(ctx, s, strings.TrimSuffix(path.Dir(u.remote), "."))
-		if merr != nil && refused(merr) == nil {
+		made, merr := remotefs.MkdirAll(ctx, s, strings.TrimSuffix(path.Dir(u.remote), "."))
+		if merr != nil && remotefs.Refused(merr) == nil {
 			return merr // the connection's: what became of MKD is seen by the next attempt
 		}
 		if merr != nil || !made {
@@ -436,7 +438,7 @@ func (u *upload) commit(ctx context.Context, s *session.Session) error {
 	if u.preservesTime() && !u.source.ModTime().IsZero() {
 		u.proved.ModTime = time.Time{} // unknown until the server has answered
 		err := s.SetModTime(ctx, u.part.Name(), u.source.ModTime())
-		if err != nil && refused(err) == nil && !errors.Is(err, errors.ErrUnsupported) {
+		if err != nil && remotefs.Refused(err) == nil && !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
 		if err != nil {

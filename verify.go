@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/corexalgo/ftpclient/internal/remotefs"
+
 	"github.com/corexalgo/ftpclient/internal/remotepart"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
@@ -157,7 +159,7 @@ func (v *verifier) prove(ctx context.Context, s *session.Session, name string, s
 			if proof, err = v.compare(VerifiedServerHash, ours, theirs); err != nil {
 				return proof, err
 			}
-		case refused(err) == nil || retry.Retryable(err):
+		case remotefs.Refused(err) == nil || retry.Retryable(err):
 			return proof, err
 		case v.mode == VerifyHash:
 			return proof, retry.Permanent(fmt.Errorf("%w: %w", ErrUnverifiable, err))
@@ -255,7 +257,7 @@ func (c *Client) Verify(ctx context.Context, server, remote, local string, mode 
 			return err
 		}
 		if look.SizeErr != nil {
-			if _, err := stat(ctx, s, remote); err != nil {
+			if _, err := remotefs.Stat(ctx, s, remote); err != nil {
 				return err
 			}
 		}

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/corexalgo/ftpclient/internal/remotefs"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -33,32 +34,6 @@ type Entry struct {
 // IsDir reports whether e is a directory. A link to one is not.
 func (e Entry) IsDir() bool { return e.Mode.IsDir() }
 
-func newEntry(dir string, e listing.Entry) Entry {
-	full := below(dir) + e.Name
-	return Entry{
-		// One string for both: of a large tree, names are what takes the memory.
-		Path: full, Name: full[len(full)-len(e.Name):],
-		Size: e.Size, ModTime: e.ModTime.UTC(), Mode: e.Mode, Target: e.Target,
-	}
-}
-
-// below is what the paths of a directory's entries begin with.
-func below(dir string) string {
-	dir = path.Clean(dir)
-	switch dir {
-	case ".":
-		return ""
-	case "/":
-		return "/"
-	}
-	return dir + "/"
-}
-
-// directory is the Entry of a directory of which nothing else is known.
-func directory(name string) Entry {
-	return Entry{Path: name, Name: path.Base(path.Clean(name)), Size: -1, Mode: fs.ModeDir}
-}
-
 // List reads a directory, "" being the login directory: its entries sorted by name, without "." and "..". Rows that cannot
 // be read or name something unsafe, and second rows of one name, are errors, joined into the one that is returned beside all
 // other entries. It takes three round trips.
@@ -76,7 +51,7 @@ func (c *Client) List(ctx context.Context, server, dir string) ([]Entry, error) 
 }
 
 // readDir lists a directory, trying again by the Client's policy. With an error there are no entries.
-func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, faults rowErrors, err error) {
+func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, faults remotefs.Faults, err error) {
 	_, err = o.try(o.c.retry, func(context.Context, int) (bool, error) {
 		return false, o.use(func(s *session.Session) error {
 			entries, faults = nil, nil
@@ -84,8 +59,8 @@ func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, f
 			err := s.List(ctx, dir, func(e listing.Entry, err error) bool {
 				switch {
 				case err == nil:
-					entries = append(entries, newEntry(dir, e))
-				case len(faults) < maxFaults:
+					entries = append(entries, Entry(remotefs.NewEntry(dir, e)))
+				case len(faults) < remotefs.MaxFaults:
 					faults = append(faults, err)
 				default:
 					dropped++
@@ -110,11 +85,11 @@ func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, f
 
 // withoutTwins keeps the first of entries with the same name: a link and then a directory of its name is how a hostile
 // server leads out of a tree (CVE-2014-4877).
-func withoutTwins(entries []Entry, faults rowErrors) ([]Entry, rowErrors) {
+func withoutTwins(entries []Entry, faults remotefs.Faults) ([]Entry, remotefs.Faults) {
 	unique := entries[:0]
 	for i, e := range entries {
 		if i > 0 && e.Name == entries[i-1].Name {
-			if len(faults) < maxFaults {
+			if len(faults) < remotefs.MaxFaults {
 				faults = append(faults, fmt.Errorf("%w: %s is listed more than once", ErrNameCollision, reply.Quote(e.Name)))
 			}
 			continue
@@ -127,10 +102,10 @@ func withoutTwins(entries []Entry, faults rowErrors) ([]Entry, rowErrors) {
 
 // explainList finds out what a refused listing means.
 func explainList(ctx context.Context, s *session.Session, dir string, err error) error {
-	if !s.Usable() || (refused(err) == nil && !errors.Is(err, session.ErrNotDir)) {
+	if !s.Usable() || (remotefs.Refused(err) == nil && !errors.Is(err, session.ErrNotDir)) {
 		return err
 	}
-	e, serr := stat(ctx, s, dir)
+	e, serr := remotefs.Stat(ctx, s, dir)
 	switch {
 	case errors.Is(serr, fs.ErrNotExist):
 		return serr
@@ -139,21 +114,6 @@ func explainList(ctx context.Context, s *session.Session, dir string, err error)
 	}
 	return err
 }
-
-// maxFaults is how many errors of one directory are kept; a hostile server has millions.
-const maxFaults = 1000
-
-// rowErrors are the faults of a listing that is whole but for them.
-type rowErrors []error
-
-func (r rowErrors) Error() string {
-	if len(r) == 1 {
-		return r[0].Error()
-	}
-	return fmt.Sprintf("%v (and %d more)", r[0], len(r)-1)
-}
-
-func (r rowErrors) Unwrap() []error { return r }
 
 // WalkOptions says what Walk visits, and how. The zero value, and nil, visit everything.
 type WalkOptions struct {
@@ -221,7 +181,7 @@ func (c *Client) Walk(ctx context.Context, server, root string, opts *WalkOption
 	return func(yield func(Entry, error) bool) {
 		op, err := c.begin(ctx, "walk", server, root)
 		if err != nil {
-			yield(directory(root), err)
+			yield(Entry(remotefs.Directory(root)), err)
 			return
 		}
 		defer op.end()
@@ -236,9 +196,9 @@ func (c *Client) Walk(ctx context.Context, server, root string, opts *WalkOption
 func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, error] {
 	opts, err := options.withDefaults()
 	if err != nil {
-		return func(yield func(Entry, error) bool) { yield(directory(root), err) }
+		return func(yield func(Entry, error) bool) { yield(Entry(remotefs.Directory(root)), err) }
 	}
-	prefix := below(root)
+	prefix := remotefs.Below(root)
 	tree := walk.Tree[Entry]{
 		List: func(ctx context.Context, dir Entry) ([]Entry, []error, error) {
 			entries, faults, err := o.readDir(ctx, dir.Path)
@@ -257,19 +217,19 @@ func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, err
 	if tree.MaxDepth <= 0 {
 		tree.MaxDepth, tree.TooDeep = maxDepth, errTooDeep
 	}
-	return tree.All(o.ctx, directory(root))
+	return tree.All(o.ctx, Entry(remotefs.Directory(root)))
 }
 
 // Files lists every file below root, by its full path, sorted: everything that is no directory, links among it. What could
 // not be read is in the error, beside all that could.
 func (c *Client) Files(ctx context.Context, server, root string) ([]string, error) {
 	var files []string
-	var faults rowErrors
+	var faults remotefs.Faults
 	for e, err := range c.Walk(ctx, server, root, nil) {
 		switch {
 		case err == nil && !e.IsDir():
 			files = append(files, e.Path)
-		case err != nil && len(faults) < maxFaults:
+		case err != nil && len(faults) < remotefs.MaxFaults:
 			faults = append(faults, err)
 		}
 	}
@@ -278,4 +238,115 @@ func (c *Client) Files(ctx context.Context, server, root string) ([]string, erro
 		return files, faults
 	}
 	return files, nil
+}
+
+// Stat tells of one name: by MLST, or where the server has none, by CWD, SIZE, MDTM and its parent's listing. The error is
+// fs.ErrNotExist only when the name was proved to be absent; a server's mere 550 is not a proof. Of a link some servers
+// tell what it leads to.
+func (c *Client) Stat(ctx context.Context, server, path string) (Entry, error) {
+	var entry Entry
+	err := c.repeat(ctx, "stat", server, path, func(ctx context.Context, s *session.Session) error {
+		e, err := remotefs.Stat(ctx, s, path)
+		entry = Entry(e)
+		return err
+	})
+	return entry, err
+}
+
+// IsDir reports whether path is a directory. A path that is proved absent is not one, and no error.
+func (c *Client) IsDir(ctx context.Context, server, path string) (bool, error) {
+	e, err := c.Stat(ctx, server, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && e.IsDir(), err
+}
+
+// Exists reports whether there is anything at path. Only a proved absence is false without an error.
+func (c *Client) Exists(ctx context.Context, server, path string) (bool, error) {
+	_, err := c.Stat(ctx, server, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// MkdirAll makes dir and every directory above it that is missing. It is no error if dir is there already.
+func (c *Client) MkdirAll(ctx context.Context, server, dir string) error {
+	return c.repeat(ctx, "mkdir", server, dir, func(ctx context.Context, s *session.Session) error {
+		_, err := remotefs.MkdirAll(ctx, s, dir)
+		return err
+	})
+}
+
+// Remove removes a file, a link, or an empty directory.
+func (c *Client) Remove(ctx context.Context, server, path string) error {
+	return c.change(ctx, "remove", server, path, func(o *operation) error { return o.names().Remove(path) })
+}
+
+// Rename gives a file or directory another name on the same server. Whether a file of that name is replaced is the
+// server's choice: most replace it, IIS refuses.
+func (c *Client) Rename(ctx context.Context, server, from, to string) error {
+	return c.change(ctx, "rename", server, from, func(o *operation) error { return o.names().Rename(from, to) })
+}
+
+// SetModTime sets the modification time of a file, to the second, by MFMT, or by MDTM as vsftpd understands it. It is
+// errors.ErrUnsupported where the server knows neither.
+func (c *Client) SetModTime(ctx context.Context, server, path string, t time.Time) error {
+	return c.repeat(ctx, "set time", server, path, func(ctx context.Context, s *session.Session) error {
+		err := s.SetModTime(ctx, path, t)
+		if r := remotefs.Refused(err); r != nil && r.Code == 550 && s.Usable() {
+			if _, serr := remotefs.Stat(ctx, s, path); errors.Is(serr, fs.ErrNotExist) {
+				return serr
+			}
+		}
+		return err
+	})
+}
+
+// RemoveAll removes path and, if it is a directory, all that is in it, several files at a time. Links are removed and never
+// followed. What is not there is no error, so a call that failed may be repeated.
+//
+// The first directory that cannot be read whole ends it: nothing more is deleted. A file that cannot be removed does not;
+// the others are removed, and the error tells of it.
+func (c *Client) RemoveAll(ctx context.Context, server, path string) error {
+	return c.change(ctx, "remove all", server, path, func(o *operation) error {
+		if err := remotefs.CheckRemovable(path); err != nil {
+			return err
+		}
+		names := o.names()
+		isDir, err := names.Unlink(path)
+		if err != nil || !isDir {
+			return err
+		}
+		entries := func(yield func(remotefs.Entry, error) bool) {
+			for e, err := range o.walk(path, nil) {
+				if !yield(remotefs.Entry(e), err) {
+					return
+				}
+			}
+		}
+		return names.RemoveTree(path, entries, max(1, min(8, o.srv.cfg.MaxConns)), func(name string, err error) error {
+			at := *o
+			at.path = name
+			return at.wrap(err)
+		})
+	})
+}
+
+// change is a whole call of something that looks after its own repetitions.
+func (c *Client) change(ctx context.Context, name, server, path string, f func(*operation) error) error {
+	op, err := c.begin(ctx, name, server, path)
+	if err != nil {
+		return err
+	}
+	defer op.end()
+	return op.wrap(f(op))
+}
+
+func (o *operation) names() *remotefs.Op {
+	return &remotefs.Op{Ctx: o.ctx, Try: func(f func(*session.Session) error) error {
+		_, err := o.try(o.c.retry, func(context.Context, int) (bool, error) { return false, o.use(f) })
+		return err
+	}}
 }

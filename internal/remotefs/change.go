@@ -1,0 +1,121 @@
+package remotefs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/corexalgo/ftpclient/internal/session"
+)
+
+// An Op is one change while it is tried.
+type Op struct {
+	Ctx context.Context //nolint:containedctx // lives as long as the call that it is of
+	// Try runs f with one connection after another until it succeeds or fails for good.
+	Try func(f func(*session.Session) error) error
+}
+
+// MkdirAll tells whether it made anything. It is safe to repeat, and to run beside others: what they made is there.
+func MkdirAll(ctx context.Context, s *session.Session, dir string) (made bool, err error) {
+	if IsRoot(dir) {
+		return false, nil
+	}
+	err = s.Mkdir(ctx, dir)
+	if err == nil || Refused(err) == nil {
+		return err == nil, err
+	}
+	// It is there, or its parent is not, or it is forbidden; the reply does not tell which.
+	isDir := s.IsDir(ctx, dir)
+	if isDir == nil || Refused(isDir) == nil {
+		return false, isDir
+	}
+	if made, perr := MkdirAll(ctx, s, path.Dir(path.Clean(dir))); perr != nil {
+		return made, perr
+	}
+	again := s.Mkdir(ctx, dir)
+	if again == nil || Refused(again) == nil {
+		return again == nil, again
+	}
+	if isDir := s.IsDir(ctx, dir); isDir == nil || Refused(isDir) == nil {
+		return isDir == nil, isDir // another caller was faster
+	}
+	if e, serr := Stat(ctx, s, dir); serr == nil && !e.IsDir() {
+		return false, fmt.Errorf("%s is there and no Directory: %w: %w", e.Name, fs.ErrExist, err)
+	}
+	return false, err
+}
+
+// Remove removes a file, a link, or an empty directory.
+func (o *Op) Remove(name string) error {
+	if err := CheckRemovable(name); err != nil {
+		return err
+	}
+	return o.delete(name, func(s *session.Session) error {
+		err := s.Delete(o.Ctx, name)
+		if Refused(err) == nil {
+			return err
+		}
+		e, serr := Stat(o.Ctx, s, name)
+		switch {
+		case serr == nil && e.IsDir():
+			return s.Rmdir(o.Ctx, name)
+		case errors.Is(serr, fs.ErrNotExist), serr != nil && Refused(serr) == nil:
+			return serr
+		}
+		return err
+	})
+}
+
+// delete runs f, which removes one name, until it succeeds or fails for good. A try whose reply was lost may have done it:
+// then the name is found to be absent, and that is success.
+func (o *Op) delete(name string, f func(*session.Session) error) error {
+	sent := false
+	return o.Try(func(s *session.Session) error {
+		again := sent
+		sent = true
+		err := f(s)
+		if again && Refused(err) != nil {
+			if _, serr := Stat(o.Ctx, s, name); errors.Is(serr, fs.ErrNotExist) {
+				return nil
+			}
+		}
+		return err
+	})
+}
+
+// CheckRemovable refuses what no call should remove, whatever the server thinks of it.
+func CheckRemovable(name string) error {
+	if _, base := Split(name); IsRoot(name) || base == ".." {
+		return fmt.Errorf("a root or a Directory above cannot be removed or renamed: %w", fs.ErrInvalid)
+	}
+	return nil
+}
+
+// Rename gives a name another one. A try whose reply was lost may have done it: then the old name is absent, the new one is
+// there, and that is success.
+func (o *Op) Rename(from, to string) error {
+	if err := errors.Join(CheckRemovable(from), CheckRemovable(to)); err != nil {
+		return err
+	}
+	sent := false
+	return o.Try(func(s *session.Session) error {
+		again := sent
+		sent = true
+		err := s.Rename(o.Ctx, from, to)
+		if r := Refused(err); r == nil || r.Command != "RNFR" {
+			return err
+		}
+		_, serr := Stat(o.Ctx, s, from)
+		if !errors.Is(serr, fs.ErrNotExist) {
+			return err
+		}
+		if again {
+			if _, terr := Stat(o.Ctx, s, to); terr == nil {
+				return nil
+			}
+		}
+		return serr
+	})
+}
