@@ -1,6 +1,7 @@
 package partfile_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -154,7 +155,7 @@ func TestAFailedFlushBesideTheWriterStopsItAndKeepsTheCheckpointBefore(t *testin
 	got := make([]byte, 8*mib)
 	_, err = f.ReadAt(got, 0)
 	require.NoError(t, err)
-	assert.True(t, string(got) == string(data))
+	assert.True(t, bytes.Equal(data, got))
 }
 
 func TestADiskTooFullForTheSidecarGivesBackTheEndOfThePartial(t *testing.T) {
@@ -177,7 +178,7 @@ func TestADiskTooFullForTheSidecarGivesBackTheEndOfThePartial(t *testing.T) {
 	got := make([]byte, s.Offset)
 	_, err = f.ReadAt(got, 0)
 	require.NoError(t, err)
-	assert.True(t, string(got) == string(data[:s.Offset]))
+	assert.True(t, bytes.Equal(data[:s.Offset], got))
 }
 
 func TestASidecarThatCannotBeWrittenLeavesTheOneBefore(t *testing.T) {

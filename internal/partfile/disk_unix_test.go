@@ -3,6 +3,7 @@
 package partfile_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -67,5 +68,5 @@ func TestAFullDiskKeepsTheDurablePart(t *testing.T) {
 	require.NoError(t, f.Commit(partfile.CommitOptions{}))
 	got, err = root.ReadFile("target")
 	require.NoError(t, err)
-	assert.True(t, string(got) == string(data))
+	assert.True(t, bytes.Equal(data, got))
 }

@@ -1,10 +1,12 @@
 package partfile_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -22,7 +24,8 @@ const (
 	killChunk = 64 << 10
 )
 
-// download moves content(seed) into "target", continuing what it finds, and tells of every chunk.
+// download moves content(seed) into "target", continuing what it finds, and tells of every chunk. When all
+// are written and no checkpoint runs it says so, and commits once its standard input ends.
 func download(dir string, args []string) error {
 	seed, err := strconv.ParseUint(args[0], 10, 64)
 	if err != nil {
@@ -51,6 +54,11 @@ func download(dir string, args []string) error {
 		_, err = f.Write(data[off:min(off+killChunk, killSize)])
 		fmt.Println(off)
 	}
+	f.Wait()
+	fmt.Println("written")
+	if err == nil {
+		_, err = io.Copy(io.Discard, os.Stdin)
+	}
 	if err == nil {
 		err = f.Commit(partfile.CommitOptions{ModTime: then})
 	}
@@ -59,40 +67,68 @@ func download(dir string, args []string) error {
 
 func TestAKilledProcessLeavesAWholeTargetAndATruePartial(t *testing.T) {
 	root := openRoot(t)
-	var continued, committed int
 	seed := uint64(1)
 	data := content(seed, killSize)
 	whole := []byte(nil) // what the target had before this seed; nil: nothing
-	for range 20 {
+	for round := range 20 {
 		p := run(t, "download", root.Name(), strconv.FormatUint(seed, 10))
-		for range rand.IntN(killSize/killChunk + 20) {
-			if !p.out.Scan() {
-				break
-			}
-		}
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		how := round % endings
+		end(t, p, root, how)
 
 		target, err := os.ReadFile(path(root, "target"))
 		if errors.Is(err, fs.ErrNotExist) {
 			target, err = nil, nil
 		}
 		require.NoError(t, err)
-		done := string(target) == string(data)
+		done := bytes.Equal(data, target)
 		if !done {
-			require.True(t, string(target) == string(whole), "the target is neither the old file nor the new one")
+			require.True(t, bytes.Equal(whole, target), "the target is neither the old file nor the new one")
 		}
-		if checkPartial(t, root, seed, data) {
-			continued++
+		partial := checkPartial(t, root, seed, data)
+		switch how {
+		case killWritten:
+			require.True(t, partial, "the checkpoint is lost")
+		case finish:
+			require.True(t, done, "the finished target is lost")
 		}
 		if done {
-			committed++
 			whole, seed = target, seed+1
 			data = content(seed, killSize)
 		}
 	}
-	assert.Positive(t, continued, "no kill left a partial to continue")
-	assert.Positive(t, committed, "no target was ever finished")
+}
+
+// How a round ends its download: with a kill at a random moment, or where no speed of machine or disk makes a difference.
+const (
+	killWriting    = iota // also within a checkpoint
+	killWritten           // a checkpoint is behind it
+	killCommitting        // or shortly before or after
+	finish                // no kill
+	endings
+)
+
+func end(t *testing.T, p *process, root *os.Root, how int) {
+	t.Helper()
+	last := killSize / killChunk
+	if how == killWriting {
+		last = rand.IntN(last)
+	}
+	for chunk := 0; p.out.Scan() && p.out.Text() != "written" && chunk < last; chunk++ {
+	}
+	if how == killCommitting || how == finish {
+		require.NoError(t, p.in.Close())
+	}
+	if how == finish {
+		require.NoError(t, p.Wait())
+		return
+	}
+	if how == killCommitting {
+		for range rand.IntN(100) {
+			names(t, root)
+		}
+	}
+	_ = p.Process.Kill()
+	_ = p.Wait()
 }
 
 // checkPartial reports whether there is something to continue, after it made sure that it is right.
@@ -110,7 +146,7 @@ func checkPartial(t *testing.T, root *os.Root, seed uint64, data []byte) bool {
 	partial, err := os.ReadFile(path(root, part))
 	require.NoError(t, err)
 	prefix := data[:s.Offset]
-	require.True(t, string(partial[:s.Offset]) == string(prefix), "the durable bytes are not the file's")
+	require.True(t, bytes.Equal(prefix, partial[:s.Offset]), "the durable bytes are not the file's")
 	h := sha256.New()
 	require.NoError(t, h.(encoding.BinaryUnmarshaler).UnmarshalBinary(s.Digest))
 	require.Equal(t, sum(prefix), h.Sum(nil), "the digest does not cover the durable bytes")
@@ -122,14 +158,14 @@ func TestASecondProcessIsToldThatTheTargetIsInUse(t *testing.T) {
 	p := run(t, "hold", root.Name())
 	require.True(t, p.out.Scan())
 	_, err := partfile.Open(root, "target", source)
-	assert.ErrorIs(t, err, partfile.ErrInUse)
+	require.ErrorIs(t, err, partfile.ErrInUse)
 	other, err := partfile.Open(root, "other", source)
 	require.NoError(t, err)
-	assert.NoError(t, other.Close())
+	require.NoError(t, other.Close())
 
 	require.NoError(t, p.in.Close())
 	require.NoError(t, p.Wait())
-	assert.NoError(t, open(t, root).Close())
+	require.NoError(t, open(t, root).Close())
 	assert.Empty(t, names(t, root))
 }
 
@@ -140,7 +176,7 @@ func TestAKilledHolderDoesNotKeepTheTarget(t *testing.T) {
 	require.NoError(t, p.Process.Kill())
 	_ = p.Wait()
 	require.Len(t, names(t, root), 1, "the lock file stayed")
-	assert.NoError(t, open(t, root).Close())
+	require.NoError(t, open(t, root).Close())
 	assert.Empty(t, names(t, root))
 }
 
@@ -151,7 +187,7 @@ func TestProcessesThatComeAndGoNeverShareTheTarget(t *testing.T) {
 		all = append(all, run(t, "contend", root.Name()))
 	}
 	for _, p := range all {
-		assert.NoError(t, p.Wait())
+		require.NoError(t, p.Wait())
 	}
 	assert.Empty(t, names(t, root))
 }

@@ -46,7 +46,7 @@ func TestAnUnusableSidecarSaysWhy(t *testing.T) {
 			require.NoError(t, root.WriteFile(name, []byte(data), 0o600))
 			_, err := f.Saved()
 			require.ErrorContains(t, err, reason)
-			assert.NotErrorIs(t, err, fs.ErrNotExist)
+			require.NotErrorIs(t, err, fs.ErrNotExist)
 			require.Error(t, f.Continue(state))
 			require.NoError(t, f.Start(state), "a new start needs nothing of the old")
 		})
@@ -148,7 +148,7 @@ func FuzzSidecar(f *testing.F) {
 			back, err := partfile.Decode(again, source)
 			require.NoError(t, err)
 			require.True(t, s.ModTime.Equal(back.ModTime))
-			require.Equal(t, len(s.Digest), len(back.Digest))
+			require.Len(t, back.Digest, len(s.Digest))
 			require.Equal(t, s.Unique, back.Unique)
 		}
 	})
