@@ -18,6 +18,7 @@ import (
 // A Format is the command whose answer is read.
 type Format int
 
+// The formats.
 const (
 	MLSD Format = iota // RFC 3659, section 7
 	LIST               // RFC 959, section 4.1.3: in whatever form the server likes
