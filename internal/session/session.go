@@ -89,7 +89,7 @@ func (s *Session) end(err error) error {
 		return nil
 	}
 	var refused *reply.Error
-	doubtful := err != nil && (!errors.As(err, &refused) || refused.Code == 421) && !errors.Is(err, errInStep)
+	doubtful := err != nil && !errors.As(err, &refused) && !errors.Is(err, errInStep)
 	if doubtful || !s.ctl.Settled() {
 		s.discard(err)
 	}
@@ -150,8 +150,8 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 		for err == nil && r.Preliminary() {
 			r, err = s.ctl.Reply()
 		}
-		if err == nil && r.Code == 421 {
-			err = reply.Err(verb(line), r)
+		if err == nil {
+			err = s.ctl.Err() // 421: the server is leaving
 		}
 		if err != nil {
 			if together && i > 0 && s.ctx.Err() == nil {

@@ -227,6 +227,7 @@ func (c *Control) Reply() (reply.Reply, error) {
 	switch {
 	case r.Code == 421: // the server is leaving, whatever was asked (RFC 959 section 4.2)
 		c.pending, c.started = nil, false
+		_ = c.fail(reply.Err(verb, r))
 	case r.Preliminary():
 		if c.started {
 			return reply.Reply{}, c.fail(fmt.Errorf("%w: a second preliminary one, %d", reply.ErrMalformed, r.Code))

@@ -1,0 +1,122 @@
+package session_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+	"github.com/corexalgo/ftpclient/internal/listing"
+	"github.com/corexalgo/ftpclient/internal/session"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// prompt is how soon a cancelled wait has to end.
+const prompt = 100 * time.Millisecond
+
+const password = "s3cret-word"
+
+// config is that of a patient client of a server at host and port.
+func config(host string, port int) session.Config {
+	return session.Config{
+		Host: host, Port: port, User: "user", Password: password,
+		ConnectTimeout: 5 * time.Second, ReplyTimeout: 5 * time.Second, StallTimeout: 5 * time.Second,
+		Dial: new(net.Dialer).DialContext, Direct: true, Quirks: &session.Quirks{},
+	}
+}
+
+func scripted(s *ftptest.ScriptServer) session.Config { return config(s.Host(), s.Port()) }
+
+func dial(t *testing.T, cfg session.Config) *session.Session {
+	t.Helper()
+	s, err := session.Dial(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// serve starts a true server and logs in to it.
+func serve(t *testing.T, o ftptest.Options, change ...func(*session.Config)) (*ftptest.Server, *session.Session) {
+	t.Helper()
+	o.Password = password
+	srv := ftptest.Start(t, o)
+	cfg := config(srv.Host(), srv.Port())
+	if o.TLS != ftptest.Plain {
+		cfg.TLS = session.Explicit
+		if o.TLS == ftptest.Implicit {
+			cfg.TLS = session.Implicit
+		}
+		cfg.TLSConfig = &tls.Config{RootCAs: srv.CertPool()} //nolint:gosec // Dial sets MinVersion
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	return srv, dial(t, cfg)
+}
+
+// inStep shows that a session works.
+func inStep(t *testing.T, s *session.Session, what string) {
+	t.Helper()
+	require.True(t, s.Usable(), what)
+	require.NoError(t, s.Ping(t.Context()), what)
+	require.True(t, s.Alive(), what)
+}
+
+// gone shows that a session will do nothing any more.
+func gone(t *testing.T, s *session.Session, what string) {
+	t.Helper()
+	assert.False(t, s.Usable(), what)
+	assert.False(t, s.Alive(), what)
+	assert.ErrorIs(t, s.Ping(t.Context()), session.ErrBroken, what)
+}
+
+// list reads a directory into names and errors.
+func list(ctx context.Context, s *session.Session, dir string) (names []string, rowErrs []error, err error) {
+	err = s.List(ctx, dir, func(e listing.Entry, err error) bool {
+		if err != nil {
+			rowErrs = append(rowErrs, err)
+		} else {
+			names = append(names, e.Name)
+		}
+		return true
+	})
+	return names, rowErrs, err
+}
+
+// recorder remembers the commands of a scripted server.
+type recorder struct {
+	lines chan string
+}
+
+func newRecorder() *recorder { return &recorder{lines: make(chan string, 1000)} }
+
+func (r *recorder) answer(next ftptest.Answer) ftptest.Answer {
+	return func(cmd, arg string) (string, bool) {
+		r.lines <- strings.TrimSpace(cmd + " " + arg)
+		if next == nil {
+			return "", false
+		}
+		return next(cmd, arg)
+	}
+}
+
+// all takes what has come so far.
+func (r *recorder) all() []string {
+	var all []string
+	for {
+		select {
+		case line := <-r.lines:
+			all = append(all, line)
+		default:
+			return all
+		}
+	}
+}
