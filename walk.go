@@ -10,11 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/corexalgo/ftpclient/internal/remotefs"
-
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/corexalgo/ftpclient/internal/listing"
+	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
@@ -51,7 +50,7 @@ func (c *Client) List(ctx context.Context, server, dir string) ([]Entry, error) 
 }
 
 // readDir lists a directory, trying again by the Client's policy. With an error there are no entries.
-func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, faults remotefs.Faults, err error) {
+func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, faults remotefs.NameErrors, err error) {
 	_, err = o.try(o.c.retry, func(context.Context, int) (bool, error) {
 		return false, o.use(func(s *session.Session) error {
 			entries, faults = nil, nil
@@ -85,7 +84,7 @@ func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, f
 
 // withoutTwins keeps the first of entries with the same name: a link and then a directory of its name is how a hostile
 // server leads out of a tree (CVE-2014-4877).
-func withoutTwins(entries []Entry, faults remotefs.Faults) ([]Entry, remotefs.Faults) {
+func withoutTwins(entries []Entry, faults remotefs.NameErrors) ([]Entry, remotefs.NameErrors) {
 	unique := entries[:0]
 	for i, e := range entries {
 		if i > 0 && e.Name == entries[i-1].Name {
@@ -224,7 +223,7 @@ func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, err
 // not be read is in the error, beside all that could.
 func (c *Client) Files(ctx context.Context, server, root string) ([]string, error) {
 	var files []string
-	var faults remotefs.Faults
+	var faults remotefs.NameErrors
 	for e, err := range c.Walk(ctx, server, root, nil) {
 		switch {
 		case err == nil && !e.IsDir():

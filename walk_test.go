@@ -357,6 +357,7 @@ func TestRemoveAllRemovesTheOthersWhenAFileCannotBe(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"r/a/x/2.csv"}, files)
 	assert.Equal(t, []string{"a"}, names(t, filepath.Join(srv.Dir(), "r")))
+	assert.Equal(t, 5, srv.Stats().Commands["RMD"], "no directory is tried that something was left in")
 }
 
 func TestWhatLostItsReplyIsLookedAtAndNotRepeatedBlindly(t *testing.T) {
@@ -463,6 +464,26 @@ func TestOnlyAProvedAbsenceIsNotExist(t *testing.T) {
 				require.ErrorIs(t, err, c.want)
 			}
 		})
+	}
+}
+
+func TestANameThatServersHideIsNotAbsentForNotBeingListed(t *testing.T) {
+	rows := "-rw-r--r-- 1 u g 1 Jan  2 2024 f\r\n"
+	for name, c := range map[string]struct {
+		rows   string
+		hidden bool
+		proved bool
+	}{
+		"hidden names are left out": {rows: rows},
+		"one is listed":             {rows: rows + "-rw-r--r-- 1 u g 1 Jan  2 2024 .other\r\n", proved: true},
+		"ListHidden":                {rows: rows, hidden: true, proved: true},
+	} {
+		_, client := serve(t, ftptest.Options{NoMLSD: true, ListOnDataLines: func(string, string) []byte { return []byte(c.rows) }},
+			func(cfg *ftpclient.ServerConfig) { cfg.ListHidden = c.hidden })
+		_, err := client.Stat(t.Context(), "srv", ".f")
+		require.Error(t, err)
+		assert.Equal(t, c.proved, errors.Is(err, fs.ErrNotExist), name)
+		assert.Equal(t, c.proved, client.RemoveAll(t.Context(), "srv", ".f") == nil, name)
 	}
 }
 

@@ -42,7 +42,7 @@ func MkdirAll(ctx context.Context, s *session.Session, dir string) (made bool, e
 		return isDir == nil, isDir // another caller was faster
 	}
 	if e, serr := Stat(ctx, s, dir); serr == nil && !e.IsDir() {
-		return false, fmt.Errorf("%s is there and no Directory: %w: %w", e.Name, fs.ErrExist, err)
+		return false, fmt.Errorf("%s is there and no directory: %w: %w", e.Name, fs.ErrExist, err)
 	}
 	return false, err
 }
@@ -88,7 +88,7 @@ func (o *Op) delete(name string, f func(*session.Session) error) error {
 // CheckRemovable refuses what no call should remove, whatever the server thinks of it.
 func CheckRemovable(name string) error {
 	if _, base := Split(name); IsRoot(name) || base == ".." {
-		return fmt.Errorf("a root or a Directory above cannot be removed or renamed: %w", fs.ErrInvalid)
+		return fmt.Errorf("a root or a directory above cannot be removed or renamed: %w", fs.ErrInvalid)
 	}
 	return nil
 }

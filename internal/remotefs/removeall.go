@@ -17,7 +17,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
-// Unlink removes name unless it is a Directory itself. Its type is the listing's, as CWD and some servers' MLST follow
+// Unlink removes name unless it is a directory itself. Its type is the listing's, as CWD and some servers' MLST follow
 // links.
 func (o *Op) Unlink(name string) (isDir bool, err error) {
 	_, base := Split(name)
@@ -49,12 +49,12 @@ func (o *Op) Unlink(name string) (isDir bool, err error) {
 		if err := s.Rmdir(o.Ctx, name); Refused(err) == nil { // never follows a link
 			return err
 		}
-		return fmt.Errorf("%s is not listed, so it may be a link to a Directory (ServerConfig.ListHidden lists names with a dot): %w", reply.Quote(base), err)
+		return fmt.Errorf("%s is not listed, so it may be a link to a directory (ServerConfig.ListHidden lists names with a dot): %w", reply.Quote(base), err)
 	})
 	return isDir, err
 }
 
-// A removal is a Directory that goes when all that is in it has gone.
+// A removal is a directory that goes when all that is in it has gone.
 type removal struct {
 	dir    string
 	parent *removal
@@ -70,7 +70,7 @@ type remover struct {
 	stop  atomic.Bool
 
 	mu     sync.Mutex
-	faults Faults // guarded by mu
+	faults NameErrors // guarded by mu
 }
 
 // RemoveTree removes the directory root and all that walk, the ordered walk of it, comes to, with so many workers. wrap names
@@ -115,7 +115,7 @@ func newRemoval(dir string, parent *removal) *removal {
 	return at
 }
 
-// leave says that the walk has seen all of a Directory.
+// leave says that the walk has seen all of a directory.
 func (r *remover) leave(at *removal) {
 	if at.left.Load() == 1 { // nothing to wait for: its own RMD need not hold up the walk
 		r.group.Go(func() error { r.removed(at, true); return nil })
@@ -124,7 +124,7 @@ func (r *remover) leave(at *removal) {
 	r.removed(at, true)
 }
 
-// removed takes one thing off a Directory, and removes the Directory when it was the last, and so on upwards.
+// removed takes one thing off a directory, and removes the directory when it was the last, and so on upwards.
 func (r *remover) removed(at *removal, ok bool) {
 	for ; at != nil; at = at.parent {
 		if !ok {

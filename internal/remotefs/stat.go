@@ -40,7 +40,7 @@ func NewEntry(dir string, e listing.Entry) Entry {
 	}
 }
 
-// Below is what the paths of a Directory's entries begin with.
+// Below is what the paths of a directory's entries begin with.
 func Below(dir string) string {
 	dir = path.Clean(dir)
 	switch dir {
@@ -52,33 +52,33 @@ func Below(dir string) string {
 	return dir + "/"
 }
 
-// Directory is the Entry of a Directory of which nothing else is known.
+// Directory is the Entry of a directory of which nothing else is known.
 func Directory(name string) Entry {
 	return Entry{Path: name, Name: path.Base(path.Clean(name)), Size: -1, Mode: fs.ModeDir}
 }
 
-// MaxFaults is how many errors of one Directory are kept; a hostile server has millions.
+// MaxFaults is how many errors of one directory are kept; a hostile server has millions.
 const MaxFaults = 1000
 
-// Faults are the faults of a listing that is whole but for them.
-type Faults []error
+// NameErrors are the faults of a listing that is whole but for them.
+type NameErrors []error
 
-func (r Faults) Error() string {
+func (r NameErrors) Error() string {
 	if len(r) == 1 {
 		return r[0].Error()
 	}
 	return fmt.Sprintf("%v (and %d more)", r[0], len(r)-1)
 }
 
-func (r Faults) Unwrap() []error { return r }
+func (r NameErrors) Unwrap() []error { return r }
 
-// IsRoot tells the login Directory and the server's root, of which there is no parent to look into.
+// IsRoot tells the login directory and the server's root, of which there is no parent to look into.
 func IsRoot(name string) bool {
 	name = path.Clean(name)
 	return name == "." || name == "/"
 }
 
-// Split is a name's Directory, "" for the login Directory, and its last element.
+// Split is a name's directory, "" for the login directory, and its last element.
 func Split(name string) (dir, base string) {
 	name = path.Clean(name)
 	if dir = path.Dir(name); dir == "." {
@@ -140,7 +140,7 @@ func statWithoutMLST(ctx context.Context, s *session.Session, name string) (Entr
 	if Refused(err) == nil {
 		return Entry{}, err
 	}
-	forbidden := errors.Is(err, fs.ErrPermission) // it may be a Directory all the same
+	forbidden := errors.Is(err, fs.ErrPermission) // it may be a directory all the same
 	if forbidden {
 		e, err := statInParent(ctx, s, name, err)
 		if err == nil || !errors.Is(err, fs.ErrPermission) {
@@ -192,7 +192,7 @@ func statInParent(ctx context.Context, s *session.Session, name string, said err
 		return Entry{}, err
 	case err != nil && !IsRoot(dir):
 		if parent, perr := Stat(ctx, s, dir); errors.Is(perr, fs.ErrNotExist) || (perr == nil && parent.Mode.IsRegular()) {
-			return Entry{}, proved(said) // no Directory, nothing in it
+			return Entry{}, proved(said) // no directory, nothing in it
 		}
 	}
 	return Entry{}, said
