@@ -121,48 +121,48 @@ func content(seed uint64, n int) []byte {
 	return b
 }
 
-func openRoot(t testing.TB) *os.Root {
-	t.Helper()
-	root, err := os.OpenRoot(t.TempDir())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, root.Close()) })
+func openRoot(tb testing.TB) *os.Root {
+	tb.Helper()
+	root, err := os.OpenRoot(tb.TempDir())
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, root.Close()) })
 	return root
 }
 
-func open(t testing.TB, root *os.Root) *partfile.File {
-	t.Helper()
+func open(tb testing.TB, root *os.Root) *partfile.File {
+	tb.Helper()
 	f, err := partfile.Open(root, "target", source)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = f.Close() })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = f.Close() })
 	return f
 }
 
 // begin is a File with a new partial that has data.
-func begin(t testing.TB, root *os.Root, data []byte) *partfile.File {
-	t.Helper()
-	f := open(t, root)
-	require.NoError(t, f.Start(about(len(data))))
-	write(t, f, data)
+func begin(tb testing.TB, root *os.Root, data []byte) *partfile.File {
+	tb.Helper()
+	f := open(tb, root)
+	require.NoError(tb, f.Start(about(len(data))))
+	write(tb, f, data)
 	return f
 }
 
-func write(t testing.TB, f *partfile.File, data []byte) {
-	t.Helper()
+func write(tb testing.TB, f *partfile.File, data []byte) {
+	tb.Helper()
 	n, err := f.Write(data)
-	require.NoError(t, err)
-	require.Equal(t, len(data), n)
+	require.NoError(tb, err)
+	require.Equal(tb, len(data), n)
 }
 
 // leave has an earlier call leave data as a partial.
-func leave(t testing.TB, root *os.Root, data []byte) {
-	t.Helper()
-	require.NoError(t, begin(t, root, data).Close())
+func leave(tb testing.TB, root *os.Root, data []byte) {
+	tb.Helper()
+	require.NoError(tb, begin(tb, root, data).Close())
 }
 
-func names(t testing.TB, root *os.Root) []string {
-	t.Helper()
+func names(tb testing.TB, root *os.Root) []string {
+	tb.Helper()
 	entries, err := fs.ReadDir(root.FS(), ".")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	found := []string{}
 	for _, e := range entries {
 		found = append(found, e.Name())
