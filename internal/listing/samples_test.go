@@ -59,11 +59,11 @@ func outcomeOf(e listing.Entry, ok bool, err error) outcome {
 	return o
 }
 
-func sampleFiles(t testing.TB) []string {
-	t.Helper()
+func sampleFiles(tb testing.TB) []string {
+	tb.Helper()
 	files, err := filepath.Glob(filepath.Join(samples, "*.txt"))
-	require.NoError(t, err)
-	require.Greater(t, len(files), 20)
+	require.NoError(tb, err)
+	require.Greater(tb, len(files), 20)
 	return files
 }
 
@@ -74,10 +74,10 @@ func formatOf(path string) listing.Format {
 	return listing.LIST
 }
 
-func rowsOf(t testing.TB, path string) [][]byte {
-	t.Helper()
+func rowsOf(tb testing.TB, path string) [][]byte {
+	tb.Helper()
 	raw, err := os.ReadFile(path)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return bytes.Split(bytes.TrimSuffix(raw, []byte("\r\n")), []byte("\r\n"))
 }
 
@@ -107,15 +107,15 @@ func TestEveryRowOfEverySampleIsAccountedFor(t *testing.T) {
 }
 
 // lines writes a JSON array with one outcome a line, to be read beside the rows.
-func lines(t testing.TB, all []outcome) []byte {
-	t.Helper()
+func lines(tb testing.TB, all []outcome) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	b.WriteString("[\n")
 	for i, o := range all {
 		line := &bytes.Buffer{}
 		enc := json.NewEncoder(line)
 		enc.SetEscapeHTML(false)
-		require.NoError(t, enc.Encode(o))
+		require.NoError(tb, enc.Encode(o))
 		b.WriteString("  " + strings.TrimSuffix(line.String(), "\n"))
 		if i < len(all)-1 {
 			b.WriteByte(',')
