@@ -358,3 +358,18 @@ func TestOpenSaysWhatIsNoFile(t *testing.T) {
 		require.ErrorIs(t, err, ftpclient.ErrUnknownServer)
 	}
 }
+
+func TestAFileThatChangedBetweenOpenAndReadIsNotTheOneThatStatTold(t *testing.T) {
+	for _, size := range []int{100, mib} {
+		for _, now := range []int{size - 1, size + 1} {
+			srv, client := serve(t, ftptest.Options{})
+			put(t, srv, "f", make([]byte, size))
+			f, err := client.Open(t.Context(), "srv", "f")
+			require.NoError(t, err)
+			put(t, srv, "f", make([]byte, now))
+			_, err = f.Read(make([]byte, 10))
+			require.ErrorIs(t, err, ftpclient.ErrMismatch)
+			require.NoError(t, f.Close())
+		}
+	}
+}

@@ -276,3 +276,12 @@ func TestASecondRowOfOneNameIsAnErrorAndNeitherFollowedNorRemoved(t *testing.T) 
 	assert.Equal(t, 1, srv.Stats().Commands["DELE"], "of x itself")
 	assert.Zero(t, srv.Stats().Commands["RMD"])
 }
+
+func TestALetterWhoseSecondByteIsAGlobsIsNotGivenToLIST(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{NoMLSD: true}, func(c *ftpclient.ServerConfig) { c.Encoding = "shift_jis" })
+	require.NoError(t, client.MkdirAll(t.Context(), "srv", "表")) // 0x95 0x5c
+	_, err := client.List(t.Context(), "srv", "表")
+	require.NoError(t, err)
+	assert.Contains(t, srv.Stats().Log, "CWD \x95\\")
+	assert.NotContains(t, srv.Stats().Log, "LIST \x95\\")
+}
