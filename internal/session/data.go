@@ -155,10 +155,17 @@ func (s *Session) dial(ctx context.Context, host string, port int) (net.Conn, er
 		return conn, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case overdue(ctx): // a dialer looks at the clock, and may be sooner than the context
+		return nil, context.DeadlineExceeded
 	case errors.Is(err, context.DeadlineExceeded): // ours, which must not look like the caller's
 		return nil, fmt.Errorf("dial %s: %w", addr, os.ErrDeadlineExceeded)
 	}
 	return nil, err
+}
+
+func overdue(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 // finalRate is what a server is trusted to write to its disk at least after an upload, in bytes a second, before it sends

@@ -159,6 +159,9 @@ func (s *Session) outcome(err error) error {
 		s.cfg.Quirks.dataTrouble.Store(0)
 		return nil
 	}
+	if isTimeout(dataErr) {
+		s.broken = true // a stall: whatever the server says now, it or the way to it is sick
+	}
 	verb, last := s.ctl.Last()
 	lost := s.ctl.Err()
 	switch {

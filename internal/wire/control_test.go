@@ -108,7 +108,7 @@ func TestAnUnaskedReplyIsFoundBeforeTheNextCommand(t *testing.T) {
 			write(t, server, unasked)
 			require.Eventually(t, func() bool { return !c.Quiet() }, 5*time.Second, time.Millisecond, "%s, %s", mode, name)
 			require.ErrorIs(t, c.Send("NOOP"), wire.ErrOutOfStep, "%s, %s", mode, name)
-			assert.Error(t, c.Err())
+			require.Error(t, c.Err())
 			assert.False(t, c.Settled())
 			require.ErrorIs(t, c.Send("NOOP"), wire.ErrOutOfStep, "it stays so")
 		}
@@ -194,7 +194,7 @@ func TestOneReplyHasOneDeadlineHoweverSlowlyItComes(t *testing.T) {
 				return nil
 			case <-tick.C:
 				if _, err := theirs.Write([]byte("2")); err != nil {
-					return nil //nolint:nilerr // the other side has closed
+					return nil
 				}
 			}
 		}

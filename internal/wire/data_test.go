@@ -189,7 +189,7 @@ func TestTheDrainOfAnUploadIsBoundedAndEndsWithTheContext(t *testing.T) {
 		if cancelled {
 			cancel()
 		}
-		soon(t, closed)
+		_ = soon(t, closed)
 		assert.Less(t, time.Since(begin), 2*prompt)
 		cancel()
 	}

@@ -1,0 +1,488 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+	"github.com/corexalgo/ftpclient/internal/listing"
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/session"
+)
+
+var noOptions session.TransferOptions
+
+// fetch downloads a whole file.
+func fetch(ctx context.Context, s *session.Session, name string, offset int64) (string, error) {
+	r, err := s.Retrieve(ctx, name, offset, noOptions)
+	if err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(r)
+	if cerr := r.Close(); cerr != nil { // says more than Read could
+		err = cerr
+	}
+	return string(b), err
+}
+
+func store(ctx context.Context, s *session.Session, name, content string) error {
+	_, err := s.Store(ctx, name, 0, strings.NewReader(content), noOptions)
+	return err
+}
+
+// waits are all that can wait for a server on a session that is logged in, with the fault that makes them.
+var waits = map[string]struct {
+	faults []ftptest.Fault
+	do     func(ctx context.Context, s *session.Session) error
+}{
+	"a reply": {
+		[]ftptest.Fault{{Cmd: "NOOP", Do: ftptest.StallControl}},
+		func(ctx context.Context, s *session.Session) error { return s.Ping(ctx) },
+	},
+	"the second reply of a group": {
+		[]ftptest.Fault{{Cmd: "MDTM", Do: ftptest.StallReply}},
+		func(ctx context.Context, s *session.Session) error { _, err := s.Look(ctx, "f"); return err },
+	},
+	"EPSV": {
+		[]ftptest.Fault{{Cmd: "EPSV", Do: ftptest.StallControl}},
+		func(ctx context.Context, s *session.Session) error { _, err := fetch(ctx, s, "f", 0); return err },
+	},
+	"RETR": {
+		[]ftptest.Fault{{Cmd: "RETR", Do: ftptest.StallControl}},
+		func(ctx context.Context, s *session.Session) error { _, err := fetch(ctx, s, "f", 0); return err },
+	},
+	"data to come": {
+		[]ftptest.Fault{{Cmd: "RETR", Do: ftptest.StallData, After: 1000}},
+		func(ctx context.Context, s *session.Session) error { _, err := fetch(ctx, s, "f", 0); return err },
+	},
+	"data to go": {
+		[]ftptest.Fault{{Cmd: "STOR", Do: ftptest.StallData, After: 1000}},
+		func(ctx context.Context, s *session.Session) error {
+			return store(ctx, s, "g", strings.Repeat("x", 64<<20))
+		},
+	},
+	"rows to come": {
+		[]ftptest.Fault{{Cmd: "MLSD", Do: ftptest.StallData}},
+		func(ctx context.Context, s *session.Session) error { _, _, err := list(ctx, s, ""); return err },
+	},
+	"the final reply of a download": {
+		[]ftptest.Fault{{Cmd: "RETR", Do: ftptest.StallReply}},
+		func(ctx context.Context, s *session.Session) error { _, err := fetch(ctx, s, "f", 0); return err },
+	},
+	"the final reply of an upload": {
+		[]ftptest.Fault{{Cmd: "STOR", Do: ftptest.StallReply}},
+		func(ctx context.Context, s *session.Session) error { return store(ctx, s, "g", "x") },
+	},
+	"the final reply of a listing": {
+		[]ftptest.Fault{{Cmd: "MLSD", Do: ftptest.StallReply}},
+		func(ctx context.Context, s *session.Session) error { _, _, err := list(ctx, s, ""); return err },
+	},
+}
+
+func TestEveryWaitEndsWithItsContext(t *testing.T) {
+	for name, w := range waits {
+		for _, mode := range []ftptest.TLSMode{ftptest.Plain, ftptest.Explicit} {
+			t.Run(fmt.Sprint(name, " ", mode), func(t *testing.T) {
+				srv, s := serve(t, ftptest.Options{TLS: mode, Faults: w.faults})
+				require.NoError(t, os.WriteFile(filepath.Join(srv.Dir(), "f"), make([]byte, 100_000), 0o600))
+				ctx, cancel := context.WithCancel(t.Context())
+				struck := make(chan time.Time, 1)
+				go func() {
+					assert.Eventually(t, func() bool { return srv.Stats().Faults > 0 }, 5*time.Second, time.Millisecond)
+					<-time.After(20 * time.Millisecond)
+					struck <- time.Now()
+					cancel()
+				}()
+				err := w.do(ctx, s)
+				require.ErrorIs(t, err, context.Canceled)
+				assert.Less(t, time.Since(<-struck), prompt)
+				gone(t, s, name)
+			})
+		}
+	}
+}
+
+func TestEveryWaitEndsByItsDeadline(t *testing.T) {
+	for name, w := range waits {
+		t.Run(name, func(t *testing.T) {
+			srv, s := serve(t, ftptest.Options{Faults: w.faults}, func(c *session.Config) {
+				c.ReplyTimeout, c.StallTimeout = 150*time.Millisecond, 150*time.Millisecond
+			})
+			require.NoError(t, os.WriteFile(filepath.Join(srv.Dir(), "f"), make([]byte, 100_000), 0o600))
+			begin := time.Now()
+			err := w.do(t.Context(), s)
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			assert.Less(t, time.Since(begin), 2*time.Second)
+			assert.NotContains(t, err.Error(), "\n")
+			gone(t, s, name)
+		})
+	}
+}
+
+func TestTheDataConnectionsDialEndsWithItsContextAndByItsDeadline(t *testing.T) {
+	srv := ftptest.ScriptFTP(t, map[string]string{"f": "x"}, nil)
+	cfg := scripted(srv)
+	cfg.ConnectTimeout = 300 * time.Millisecond
+	dials := 0
+	plain := cfg.Dial
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dials++; dials == 1 {
+			return plain(ctx, network, addr)
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	s := dial(t, cfg)
+	_, err := fetch(t.Context(), s, "f", 0)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
+	inStep(t, s, "nothing was begun")
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	_, err = fetch(ctx, s, "f", 0)
+	assert.Equal(t, context.DeadlineExceeded, err)
+	assert.Less(t, time.Since(begin), 50*time.Millisecond+prompt)
+	gone(t, s, "cancelled")
+}
+
+func TestAContextThatEndsAtTheVeryEndLeavesNoDeadlineBehind(t *testing.T) {
+	srv := ftptest.ScriptFTP(t, nil, nil)
+	cfg := scripted(srv)
+	s := dial(t, cfg)
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		err := s.Ping(ctx)
+		if err != nil {
+			require.Equal(t, context.Canceled, err)
+		}
+		if !s.Usable() {
+			s = dial(t, cfg)
+			continue
+		}
+		inStep(t, s, "a usable session works")
+	}
+}
+
+func TestADialWhoseContextEndsIsNoSession(t *testing.T) {
+	srv := ftptest.ScriptFTP(t, nil, nil)
+	for i := range 100 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*20*time.Microsecond)
+		s, err := session.Dial(ctx, scripted(srv))
+		cancel()
+		if err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			continue
+		}
+		inStep(t, s, "dialled")
+		s.Close()
+	}
+}
+
+func TestWhatAnswersATransferIsWhatHappened(t *testing.T) {
+	for _, code := range []string{"226 done", "250 done", "225 done", "226-a\r\n226 b", "250-a\r\n226 not yet\r\n250 b"} {
+		_, s := serve(t, ftptest.Options{Faults: []ftptest.Fault{
+			{Cmd: "RETR", Do: ftptest.FinalReply, Reply: code}, {Cmd: "STOR", Do: ftptest.FinalReply, Reply: code}, {Cmd: "MLSD", Do: ftptest.FinalReply, Reply: code},
+		}})
+		require.NoError(t, store(t.Context(), s, "f", "content"), code)
+		got, err := fetch(t.Context(), s, "f", 0)
+		require.NoError(t, err, code)
+		assert.Equal(t, "content", got)
+		names, _, err := list(t.Context(), s, "")
+		require.NoError(t, err, code)
+		assert.Equal(t, []string{"f"}, names)
+		inStep(t, s, code)
+	}
+	for _, code := range []string{"426 cut", "451 local error", "550 no", "552 full", "421 bye", "350 more?"} {
+		_, s := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "STOR", Do: ftptest.FinalReply, Reply: code}}})
+		err := store(t.Context(), s, "f", "content")
+		require.Error(t, err, code)
+		if code[0] == '3' {
+			require.ErrorIs(t, err, reply.ErrMalformed)
+		} else {
+			assert.Equal(t, code[:3], fmt.Sprint(reply.Code(err)))
+		}
+		if code[:3] == "421" || code[0] == '3' {
+			gone(t, s, code)
+		} else {
+			inStep(t, s, code)
+		}
+	}
+}
+
+func TestARefusedTransferLeavesTheSessionInStep(t *testing.T) {
+	for _, cmd := range []string{"EPSV", "RETR"} {
+		for _, refusal := range []string{"550 no", "425 no", "450 later", "226 done already"} {
+			_, s := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: cmd, Do: ftptest.Refuse, Reply: refusal}, {Cmd: "PASV", Do: ftptest.Refuse, Reply: refusal}}})
+			_, err := fetch(t.Context(), s, "f", 0)
+			require.Error(t, err)
+			if refusal[0] == '2' {
+				require.ErrorIs(t, err, reply.ErrMalformed)
+				gone(t, s, cmd+refusal)
+				continue
+			}
+			assert.Equal(t, refusal[:3], fmt.Sprint(reply.Code(err)), cmd)
+			inStep(t, s, cmd+refusal)
+		}
+	}
+}
+
+func TestARefusedTransferLeavesNoRestartMarkerBehind(t *testing.T) {
+	rec := newRecorder()
+	srv := ftptest.ScriptFTP(t, map[string]string{"f": "0123456789"}, rec.answer(nil))
+	s := dial(t, scripted(srv))
+	_, err := fetch(t.Context(), s, "absent", 5)
+	require.Equal(t, 550, reply.Code(err))
+	got, err := fetch(t.Context(), s, "f", 0)
+	require.NoError(t, err)
+	assert.Equal(t, "0123456789", got, "all of it")
+	got, err = fetch(t.Context(), s, "f", 4)
+	require.NoError(t, err)
+	assert.Equal(t, "456789", got)
+	assert.Contains(t, rec.all(), "REST 0")
+
+	srv = ftptest.ScriptFTP(t, nil, ftptest.Replies(map[string]string{"REST 0": "501 no"}))
+	s = dial(t, scripted(srv))
+	_, err = fetch(t.Context(), s, "absent", 5)
+	require.Equal(t, 550, reply.Code(err))
+	gone(t, s, "nobody knows what the marker does next")
+
+	_, err = s.Retrieve(t.Context(), "f", -1, noOptions)
+	require.Error(t, err)
+	_, err = s.Store(t.Context(), "f", -1, nil, noOptions)
+	require.Error(t, err)
+}
+
+func TestADownloadGivenUpHalfWayLeavesTheSessionInStepOrGone(t *testing.T) {
+	for name, faults := range map[string][]ftptest.Fault{
+		"in step":         nil,
+		"a surplus reply": {{Cmd: "RETR", Do: ftptest.ExtraReply, Reply: "226 and done"}},
+		"no final reply":  {{Cmd: "RETR", Do: ftptest.StallReply}},
+		"NOOP refused":    {{Cmd: "NOOP", Do: ftptest.Refuse, Reply: "500 no"}},
+		"control closed":  {{Cmd: "RETR", Do: ftptest.CutControl, After: 100_000}},
+	} {
+		srv, s := serve(t, ftptest.Options{Faults: faults}, func(c *session.Config) { c.ReplyTimeout = 300 * time.Millisecond })
+		require.NoError(t, os.WriteFile(filepath.Join(srv.Dir(), "f"), make([]byte, 32<<20), 0o600))
+		r, err := s.Retrieve(t.Context(), "f", 0, noOptions)
+		require.NoError(t, err)
+		_, err = io.ReadFull(r, make([]byte, 200_000))
+		require.NoError(t, err)
+		require.NoError(t, r.Close(), name)
+		require.NoError(t, r.Close(), "twice is nothing")
+		_, err = r.Read(make([]byte, 1))
+		require.ErrorIs(t, err, net.ErrClosed)
+		if name == "in step" {
+			inStep(t, s, name)
+			assert.Equal(t, 2, srv.Stats().Commands["NOOP"])
+		} else {
+			gone(t, s, name)
+		}
+	}
+}
+
+func TestAnUploadWhoseSourceFailsIsABrokenOneForTheServer(t *testing.T) {
+	failure := errors.New("disk gone")
+	for _, mode := range []ftptest.TLSMode{ftptest.Plain, ftptest.Explicit} {
+		for _, cause := range []error{failure, fmt.Errorf("peer: %w", io.EOF)} {
+			got := make(chan error, 1)
+			_, s := serve(t, ftptest.Options{TLS: mode, Reply: func(cmd, _ string, r []byte) []byte {
+				if cmd == "STOR" && r[0] != '1' {
+					got <- errors.New(string(r))
+				}
+				return r
+			}})
+			_, err := s.Store(t.Context(), "f", 0, io.MultiReader(strings.NewReader(strings.Repeat("x", 300_000)), iotest.ErrReader(cause)), noOptions)
+			var failed *session.SourceError
+			require.ErrorAs(t, err, &failed)
+			require.ErrorIs(t, err, cause)
+			assert.NotContains(t, (<-got).Error(), "226")
+			if s.Usable() {
+				inStep(t, s, "after a broken upload")
+			}
+		}
+	}
+}
+
+func TestBothSidesOfABrokenUploadAreTold(t *testing.T) {
+	_, s := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "STOR", Do: ftptest.LateRefuse, After: 1 << 20, Reply: "552 quota"}}})
+	err := store(t.Context(), s, "f", strings.Repeat("x", 32<<20))
+	assert.Equal(t, 552, reply.Code(err))
+	assert.NotContains(t, err.Error(), "\n")
+	inStep(t, s, "the server refused")
+
+	_, s = serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "RETR", Do: ftptest.ResetData, After: 1000}}})
+	require.NoError(t, store(t.Context(), s, "f", strings.Repeat("x", 1<<20)))
+	_, err = fetch(t.Context(), s, "f", 0)
+	assert.Equal(t, 426, reply.Code(err))
+	inStep(t, s, "426 came")
+}
+
+func TestAppendAddsToTheEnd(t *testing.T) {
+	srv, s := serve(t, ftptest.Options{TLS: ftptest.Explicit})
+	require.NoError(t, store(t.Context(), s, "f", "one"))
+	n, err := s.Append(t.Context(), "f", strings.NewReader(" two"), noOptions)
+	require.NoError(t, err)
+	assert.Equal(t, int64(4), n)
+	_, err = s.Append(t.Context(), "f", strings.NewReader(""), noOptions)
+	require.NoError(t, err, "an empty one shakes hands too")
+	b, err := os.ReadFile(filepath.Join(srv.Dir(), "f"))
+	require.NoError(t, err)
+	assert.Equal(t, "one two", string(b))
+}
+
+func TestEveryDataConnectionResumesItsControlConnectionsTLS(t *testing.T) {
+	for _, mode := range []ftptest.TLSMode{ftptest.Explicit, ftptest.Implicit} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			srv, s := serve(t, ftptest.Options{TLS: mode, TLSMax: version, RequireReuse: true})
+			for i := range 12 {
+				content := strings.Repeat(fmt.Sprint(i), i)
+				require.NoError(t, store(t.Context(), s, "f", content))
+				got, err := fetch(t.Context(), s, "f", 0)
+				require.NoError(t, err)
+				require.Equal(t, content, got)
+				_, _, err = list(t.Context(), s, "")
+				require.NoError(t, err)
+			}
+			stats := srv.Stats()
+			assert.Equal(t, 36, stats.DataConns)
+			assert.Equal(t, 36, stats.Resumed)
+			inStep(t, s, "TLS")
+		}
+	}
+}
+
+func TestAnEndWithoutCloseNotifyIsTold(t *testing.T) {
+	srv, s := serve(t, ftptest.Options{TLS: ftptest.Explicit, Faults: []ftptest.Fault{
+		{Cmd: "RETR", Do: ftptest.NoCloseNotify}, {Cmd: "MLSD", Do: ftptest.NoCloseNotify},
+	}})
+	require.NoError(t, os.WriteFile(filepath.Join(srv.Dir(), "f"), []byte("whole"), 0o600))
+	r, err := s.Retrieve(t.Context(), "f", 0, noOptions)
+	require.NoError(t, err)
+	b, err := io.ReadAll(r)
+	require.NoError(t, err)
+	assert.Equal(t, "whole", string(b))
+	assert.True(t, r.Unauthenticated())
+	require.NoError(t, r.Close())
+	_, _, err = list(t.Context(), s, "")
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "a listing has no size to prove its end")
+	inStep(t, s, "the server said 226")
+}
+
+func TestAWrongCertificateOnTheDataConnectionIsNamed(t *testing.T) {
+	good, err := ftptest.ServerTLS()
+	require.NoError(t, err)
+	other := otherCertificate(t)
+	pool := ftptest.Start(t, ftptest.Options{}).CertPool()
+	srv := ftptest.Script(t, func(c *ftptest.Conn) {
+		c.Send("220 ready\r\n")
+		c.Expect("AUTH TLS")
+		c.Send("234 go\r\n")
+		c.StartTLS(good)
+		var l *ftptest.DataListener
+		for {
+			verb, _, _ := strings.Cut(c.ReadLine(), " ")
+			switch verb {
+			case "EPSV":
+				l = c.Listen()
+				c.Send(l.EPSV())
+			case "STOR", "RETR":
+				c.Send("150 here\r\n")
+				d := l.Accept()
+				_ = tls.Server(d, other).HandshakeContext(t.Context())
+				_ = d.Close()
+				c.Send("426 TLS failed\r\n")
+			case "USER":
+				c.Send("230 in\r\n")
+			case "FEAT":
+				c.Send("500 no\r\n")
+			default:
+				c.Send("200 ok\r\n")
+			}
+		}
+	})
+	cfg := scripted(srv)
+	cfg.TLS, cfg.TLSConfig = session.Explicit, &tls.Config{RootCAs: pool} //nolint:gosec // Dial sets MinVersion
+	s := dial(t, cfg)
+	var untrusted *tls.CertificateVerificationError
+	require.ErrorAs(t, store(t.Context(), s, "f", "secret"), &untrusted)
+	_, err = fetch(t.Context(), s, "f", 0)
+	require.ErrorAs(t, err, &untrusted)
+}
+
+func TestTheFinalReplyOfALargeUploadIsGivenItsTime(t *testing.T) {
+	slow := []ftptest.Fault{{Cmd: "STOR", Do: ftptest.SlowFinal, Delay: 800 * time.Millisecond}, {Cmd: "RETR", Do: ftptest.SlowFinal, Delay: 800 * time.Millisecond}}
+	patient := func(c *session.Config) { c.ReplyTimeout = 400 * time.Millisecond }
+	_, s := serve(t, ftptest.Options{Faults: slow}, patient)
+	n, err := s.Store(t.Context(), "f", 0, bytes.NewReader(make([]byte, 33<<20)), noOptions)
+	require.NoError(t, err, "a second more for each 16 MiB")
+	assert.Equal(t, int64(33<<20), n)
+	_, err = fetch(t.Context(), s, "f", 0)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "a download's server has nothing to write")
+	_, s = serve(t, ftptest.Options{Faults: slow}, patient)
+	require.ErrorIs(t, store(t.Context(), s, "f", "small"), os.ErrDeadlineExceeded)
+}
+
+func TestASurplusReplyDiscardsTheSession(t *testing.T) {
+	for _, cmd := range []string{"NOOP", "STOR", "SIZE"} {
+		_, s := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: cmd, Do: ftptest.ExtraReply, Reply: "226 surplus", Times: 1}}})
+		_ = s.Ping(t.Context())
+		_ = store(t.Context(), s, "f", "x")
+		_, err := s.Look(t.Context(), "f")
+		if err == nil {
+			require.Eventually(t, func() bool { return !s.Alive() }, 5*time.Second, time.Millisecond, cmd)
+		}
+		require.Error(t, s.Ping(t.Context()), cmd)
+		gone(t, s, cmd)
+	}
+}
+
+func TestNamesOfTheServersCharsetGoBothWays(t *testing.T) {
+	srv, s := serve(t, ftptest.Options{NoMLSD: true}, func(c *session.Config) { c.Encoding = gbk })
+	const name = "中文 文件.txt"
+	raw, err := gbk.NewEncoder().String(name)
+	require.NoError(t, err)
+	require.NotEqual(t, name, raw)
+	require.NoError(t, store(t.Context(), s, name, "你好"))
+	b, err := os.ReadFile(filepath.Join(srv.Dir(), raw))
+	require.NoError(t, err, "the server has the name's bytes")
+	assert.Equal(t, "你好", string(b), "content is not touched")
+	got, err := fetch(t.Context(), s, name, 0)
+	require.NoError(t, err)
+	assert.Equal(t, "你好", got)
+	names, rowErrs, err := list(t.Context(), s, "")
+	require.NoError(t, err)
+	assert.Empty(t, rowErrs)
+	assert.Equal(t, []string{name}, names)
+	require.NoError(t, s.Rename(t.Context(), name, "目录外"))
+	require.NoError(t, s.Mkdir(t.Context(), "目录"))
+	require.NoError(t, store(t.Context(), s, "目录/里", "x"))
+	names, _, err = list(t.Context(), s, "目录")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"里"}, names)
+
+	err = store(t.Context(), s, "emoji 🙂", "x")
+	require.Error(t, err, "GBK has no such character")
+	inStep(t, s, "nothing was sent")
+	require.NoError(t, os.WriteFile(filepath.Join(srv.Dir(), "\xff\xff"), nil, 0o600))
+	_, rowErrs, err = list(t.Context(), s, "")
+	require.NoError(t, err)
+	assert.Len(t, rowErrs, 1, "bytes that are none of the charset's")
+	var row *listing.RowError
+	require.ErrorAs(t, rowErrs[0], &row)
+}
