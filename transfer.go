@@ -424,9 +424,10 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 		if merr != nil && remotefs.Refused(merr) == nil {
 			return merr // the connection's: what became of MKD is seen by the next attempt
 		}
-		if merr != nil || !made {
+		if merr != nil || (!made && retry.Retryable(err)) {
 			return errors.Join(err, merr)
 		}
+		// Once more even where nothing had to be made: another upload may have made it since the refusal.
 		u.made = true
 		return u.move(ctx, s, offset)
 	}

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -112,7 +114,11 @@ func TestASourceThatChangesWhileItIsSentLeavesNothing(t *testing.T) {
 		"grows":   func(path string) error { return os.Truncate(path, 3*mib) },
 		"changes": func(path string) error { return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) },
 		"is replaced": func(path string) error {
-			return errors.Join(os.WriteFile(path+"2", content, 0o600), os.Rename(path+"2", path))
+			info, err := os.Stat(path)
+			if err == nil { // by a file of the same size and time
+				err = errors.Join(os.WriteFile(path+"2", content, 0o600), os.Chtimes(path+"2", info.ModTime(), info.ModTime()))
+			}
+			return errors.Join(err, os.Rename(path+"2", path))
 		},
 		"goes": os.Remove,
 	} {
@@ -251,9 +257,11 @@ func TestAReplyThatIsLostIsLookedInto(t *testing.T) {
 		for _, remote := range []string{"g", "a/b/c/g"} {
 			srv, client := serve(t, ftptest.Options{}, impatient)
 			opts := &ftpclient.TransferOptions{Existing: ftpclient.FailExisting, PreserveTime: true}
+			local := localFile(t, content)
+			write(t, filepath.Dir(local), filepath.Base(local), content, 9) // a time that no upload gets by itself
 			send := map[string]func() (*ftpclient.Result, error){
 				"file": func() (*ftpclient.Result, error) {
-					return client.Upload(t.Context(), "srv", localFile(t, content), remote, opts)
+					return client.Upload(t.Context(), "srv", local, remote, opts)
 				},
 				"reader": func() (*ftpclient.Result, error) {
 					return client.UploadFrom(t.Context(), "srv", io.MultiReader(bytes.NewReader(content)), remote, opts)
@@ -315,7 +323,8 @@ func TestAReplacedFileIsNeverLostOnAServerThatRefusesToRenameOverIt(t *testing.T
 }
 
 func TestADirectoryUnderTheTargetsNameIsNotMovedAway(t *testing.T) {
-	for _, o := range []ftptest.Options{{}, {RenameRefusesExisting: true}} {
+	tellsItsSize := func(cmd, arg string) (string, bool) { return "213 4096", cmd == "SIZE" && arg == "g" }
+	for _, o := range []ftptest.Options{{}, {RenameRefusesExisting: true}, {RenameRefusesExisting: true, Command: tellsItsSize}} {
 		srv, client := serve(t, o)
 		require.NoError(t, os.MkdirAll(filepath.Join(srv.Dir(), "g", "inside"), 0o755))
 		_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", nil)
@@ -415,4 +424,20 @@ func TestLongRemoteNamesAreUploadedOrRefused(t *testing.T) {
 	_, err = client.UploadFrom(t.Context(), "srv", strings.NewReader("content"), long+"n", nil)
 	require.Error(t, err)
 	assert.Equal(t, []string{long}, names(t, srv.Dir()))
+}
+
+func TestUploadsSideBySideIntoAMissingFolderAllArrive(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	for round := range 20 {
+		var all sync.WaitGroup
+		errs := make([]error, 5)
+		for i := range errs {
+			all.Go(func() {
+				_, errs[i] = client.UploadFrom(t.Context(), "srv", strings.NewReader("x"), fmt.Sprintf("%d/a/b/%d", round, i), nil)
+			})
+		}
+		all.Wait()
+		require.NoError(t, errors.Join(errs...))
+		assert.Len(t, names(t, filepath.Join(srv.Dir(), strconv.Itoa(round), "a", "b")), 5)
+	}
 }

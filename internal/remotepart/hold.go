@@ -13,11 +13,11 @@ import (
 )
 
 // Hold begins an upload to target of a server and user, with a key that tells one source from another and names the
-// temporary file. Until Release, a
-// second one on this host, in this process or another one, is partfile.ErrInUse: a lock on the server there is none.
+// temporary file. Until Release, a second one of the same user on this host, in this process or another one, is
+// partfile.ErrInUse; on the server there is no lock.
 func Hold(server, user, target, key string) (*File, error) {
-	dir := filepath.Join(os.TempDir(), "ftpclient-"+strconv.Itoa(os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := lockFolder()
+	if err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
@@ -34,6 +34,16 @@ func Hold(server, user, target, key string) (*File, error) {
 		_ = lock.Close() // nothing was written
 		_ = root.Close()
 	}}, nil
+}
+
+// lockFolder is a folder of the user's own: in one that is shared, others could hold what they like.
+func lockFolder() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil { // no home directory, as for some services
+		base = os.TempDir()
+	}
+	dir := filepath.Join(base, "ftpclient-"+strconv.Itoa(os.Getuid()))
+	return dir, os.MkdirAll(dir, 0o700)
 }
 
 // Release lets others upload to the target. It is called once.
