@@ -2,6 +2,7 @@ package ftpclient_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"path/filepath"
 	"strings"
@@ -212,4 +213,29 @@ func TestTheRateOfAServerIsSharedByItsTransfers(t *testing.T) {
 	}
 	all.Wait()
 	within(t, 4*size, rate, time.Since(start), "four transfers together")
+}
+
+func TestADeadlineEndsARatedTransferAsADeadline(t *testing.T) {
+	content := randomBytes(t, mib)
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", content)
+	for _, rate := range []int64{1, 64 << 10} {
+		for what, call := range map[string]func(context.Context, *ftpclient.TransferOptions) error{
+			"download": func(ctx context.Context, o *ftpclient.TransferOptions) error {
+				_, err := client.DownloadTo(ctx, "srv", "f", io.Discard, o)
+				return err
+			},
+			"upload": func(ctx context.Context, o *ftpclient.TransferOptions) error {
+				_, err := client.UploadFrom(ctx, "srv", bytes.NewReader(content), "g", o)
+				return err
+			},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+			start := time.Now()
+			err := call(ctx, &ftpclient.TransferOptions{BytesPerSecond: rate})
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded, "%s at %d", what, rate)
+			assert.Less(t, time.Since(start), 150*time.Millisecond+soon, "%s at %d", what, rate)
+		}
+	}
 }

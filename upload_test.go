@@ -63,7 +63,8 @@ func TestAnUploadIsContinuedOnlyIfWhatIsThereIsItsBeginning(t *testing.T) {
 	} {
 		srv, client := serve(t, ftptest.Options{})
 		local := localFile(t, content)
-		put(t, srv, leaveUpload(t, srv, client, local), c.left)
+		left := leaveUpload(t, srv, client, local)
+		put(t, srv, left, c.left)
 		result, err := client.Upload(t.Context(), "srv", local, "g", &ftpclient.TransferOptions{Resume: true, SHA256: sha(content)})
 		require.NoError(t, err, c.what)
 		onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
@@ -71,6 +72,9 @@ func TestAnUploadIsContinuedOnlyIfWhatIsThereIsItsBeginning(t *testing.T) {
 		assert.Equal(t, int64(len(content))-c.from, result.Transferred, c.what)
 		assert.Contains(t, result.RestartReason, c.reason, c.what)
 		assert.Equal(t, c.reason == "", result.RestartReason == "", c.what)
+		if c.reason != "" { // something may still be writing to the old one
+			assert.NotContains(t, srv.Stats().Log, "STOR "+left, "%s: a new temporary name", c.what)
+		}
 	}
 }
 
@@ -320,6 +324,16 @@ func TestAReplacedFileIsNeverLostOnAServerThatRefusesToRenameOverIt(t *testing.T
 		}
 		assert.Equal(t, 1, srv.Stats().Faults, c.what)
 	}
+}
+
+func TestAnUploadThatCannotBeRenamedLeavesTheTargetWhereItIs(t *testing.T) {
+	refusal := ftptest.Fault{Cmd: "RNFR", Path: "ftpclient-part", Do: ftptest.Refuse, Reply: "550 No"}
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{refusal}})
+	put(t, srv, "g", []byte("old"))
+	_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", nil)
+	require.Error(t, err)
+	onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("old"))
+	assert.Equal(t, 1, srv.Stats().Commands["RNFR"], "moving the old one out of the way would help nobody")
 }
 
 func TestADirectoryUnderTheTargetsNameIsNotMovedAway(t *testing.T) {

