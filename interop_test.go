@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -105,6 +106,7 @@ var checks = []struct {
 	{"200 uploads", interopManyUploads},
 	{"resume", interopResume},
 	{"files", interopFiles},
+	{"trees", interopTrees},
 	{"names", interopNames},
 	{"parallel", interopParallel},
 	{"cancel", interopCancel},
@@ -284,6 +286,45 @@ func interopFiles(t *testing.T, x *target) {
 		require.NoError(t, client.Remove(ctx, "srv", path), path)
 	}
 	require.ErrorIs(t, client.Remove(ctx, "srv", "tree"), os.ErrNotExist)
+}
+
+func interopTrees(t *testing.T, x *target) {
+	t.Helper()
+	client := x.client(t)
+	ctx := t.Context()
+	var want []string
+	for _, dir := range []string{"w", "w/a b", "w/a b/中", "w/empty", "w/z"} {
+		require.NoError(t, client.MkdirAll(ctx, "srv", dir))
+		for i := range 3 {
+			if dir != "w/empty" {
+				name := fmt.Sprintf("%s/f%d", dir, i)
+				_, err := client.UploadFrom(ctx, "srv", strings.NewReader(name), name, nil)
+				require.NoError(t, err)
+				want = append(want, name)
+			}
+		}
+	}
+	slices.Sort(want)
+	files, err := client.Files(ctx, "srv", "w")
+	require.NoError(t, err)
+	assert.Equal(t, want, files)
+	for _, workers := range []int{1, 4} {
+		var seen []string
+		for e, err := range client.Walk(ctx, "srv", "w", &ftpclient.WalkOptions{Workers: workers, Exclude: []string{"z"}}) {
+			require.NoError(t, err)
+			seen = append(seen, e.Path)
+		}
+		assert.Equal(t, []string{
+			"w/a b", "w/a b/f0", "w/a b/f1", "w/a b/f2", "w/a b/中", "w/a b/中/f0", "w/a b/中/f1", "w/a b/中/f2",
+			"w/empty", "w/f0", "w/f1", "w/f2",
+		}, seen)
+	}
+	content, err := fs.ReadFile(client.FS(ctx, "srv", "w"), "a b/中/f1")
+	require.NoError(t, err)
+	assert.Equal(t, "w/a b/中/f1", string(content))
+	require.NoError(t, client.RemoveAll(ctx, "srv", "w"))
+	require.NoError(t, client.RemoveAll(ctx, "srv", "w"), "again")
+	assert.NoDirExists(t, filepath.Join(x.dir, "w"))
 }
 
 func interopNames(t *testing.T, x *target) {

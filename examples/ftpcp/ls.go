@@ -7,8 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/corexalgo/ftpclient"
 )
@@ -60,15 +63,19 @@ func (f listFlags) directory(ctx context.Context, dir *place, out io.Writer) err
 // tree lists all that is below a directory, and complains of each part that cannot be read.
 func (f listFlags) tree(ctx context.Context, t *tool, dir *place, out io.Writer) error {
 	faults := 0
+	count := newCounter(t)
+	defer count.clear()
 	for e, err := range dir.Walk(ctx, dir.server, dir.path, &ftpclient.WalkOptions{Workers: f.workers}) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
+			count.clear()
 			t.complain(err)
 			faults++
 		default:
 			f.print(out, e, e.Path)
+			count.add()
 		}
 	}
 	if faults > 0 {
@@ -95,4 +102,42 @@ func (f listFlags) print(w io.Writer, e ftpclient.Entry, name string) {
 		name += " -> " + printable(e.Target)
 	}
 	_, _ = fmt.Fprintf(w, "%s %14s  %-19s  %s\n", e.Mode, size, when, name)
+}
+
+// A counter shows how many entries were found while a long list goes to a file or a pipe.
+type counter struct {
+	w     io.Writer // a terminal; nil: nobody looks
+	n     int
+	shown time.Time // when it was last drawn; zero: nothing is on the screen
+	since time.Time
+}
+
+func newCounter(t *tool) *counter {
+	c := &counter{since: time.Now()}
+	if !t.quiet && isTerminal(t.stderr) && !isTerminal(t.stdout) {
+		c.w = t.stderr
+	}
+	return c
+}
+
+// add counts one, and draws from the first second on, ten times a second.
+func (c *counter) add() {
+	c.n++
+	if now := time.Now(); c.w != nil && now.Sub(c.since) > time.Second && now.Sub(c.shown) >= 100*time.Millisecond {
+		c.shown = now
+		_, _ = fmt.Fprintf(c.w, "\r%d entries", c.n)
+	}
+}
+
+// clear takes the count off the screen.
+func (c *counter) clear() {
+	if !c.shown.IsZero() {
+		_, _ = fmt.Fprint(c.w, "\r\x1b[K")
+		c.shown = time.Time{}
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor
 }
