@@ -186,7 +186,7 @@ func TestALocalPathThatCannotBeATargetMovesNothing(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s") // and no device: a library that replaces one takes it from the machine
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
 	require.NoError(t, err)
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	for what, local := range map[string]string{
 		"a directory":              dir,
 		"a directory by its slash": filepath.Join(dir, "new") + "/",
