@@ -117,6 +117,7 @@ func TestASecond425ChangesFromEPSVToPASV(t *testing.T) {
 }
 
 func TestADownloadThatCannotSucceedLeavesTheOldTarget(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, c := range []struct {
 		what     string
 		options  ftptest.Options

@@ -23,7 +23,7 @@ func (c child) kill(within time.Duration) {
 }
 
 func TestAKilledTransferIsFinishedByALaterOneAndNeverHalfThere(t *testing.T) {
-	v1, v2 := randomBytes(t, 20*mib), randomBytes(t, 20*mib)
+	v1, v2 := randomBytes(t, 10*mib), randomBytes(t, 10*mib)
 	for _, direction := range []string{"download", "upload"} {
 		srv, client := serve(t, ftptest.Options{DataRate: 40 * mib})
 		remote, local := filepath.Join(srv.Dir(), "f"), filepath.Join(t.TempDir(), "f")
@@ -35,7 +35,7 @@ func TestAKilledTransferIsFinishedByALaterOneAndNeverHalfThere(t *testing.T) {
 		require.NoError(t, os.WriteFile(target, v1, 0o644))
 		for range 10 {
 			c := startChild(t, "transfer", direction, srv, "f", local)
-			c.kill(500 * time.Millisecond)
+			c.kill(300 * time.Millisecond)
 			got, err := os.ReadFile(target)
 			require.NoError(t, err)
 			if bytes.Equal(got, v2) {

@@ -165,7 +165,6 @@ func within(t *testing.T, bytes, perSecond int64, took time.Duration, what strin
 }
 
 func TestTheRateOfATransferIsObeyed(t *testing.T) {
-	t.Parallel()
 	const rate, size = 2 * mib, 3 * mib
 	content := randomBytes(t, size)
 	for _, mode := range []ftptest.TLSMode{ftptest.Plain, ftptest.Explicit} {
@@ -193,7 +192,6 @@ func TestTheRateOfATransferIsObeyed(t *testing.T) {
 }
 
 func TestTheRateOfAServerIsSharedByItsTransfers(t *testing.T) {
-	t.Parallel()
 	const rate, size = 3 * mib, mib
 	content := randomBytes(t, size)
 	srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) { c.BytesPerSecond = rate })

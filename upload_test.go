@@ -218,6 +218,7 @@ func TestAFullServerEndsAnUploadAndKeepsWhatIsThere(t *testing.T) {
 }
 
 func TestAnUploadThatCannotSucceedLeavesTheOldTarget(t *testing.T) {
+	t.Parallel() // it mostly waits
 	content := randomBytes(t, 2*mib)
 	for _, c := range []struct {
 		what     string
@@ -247,7 +248,7 @@ func TestAnUploadThatCannotSucceedLeavesTheOldTarget(t *testing.T) {
 }
 
 func TestAReplyThatIsLostIsLookedInto(t *testing.T) {
-	content := randomBytes(t, mib)
+	content := randomBytes(t, 100<<10)
 	for what, f := range map[string]ftptest.Fault{
 		"RNTO done":     once("RNTO", ftptest.DropFinalReply, ""),
 		"RNTO not done": once("RNTO", ftptest.CutControl, ""),
