@@ -183,13 +183,9 @@ func TestEachStepOfDialEndsWithItsContextAndByItsDeadline(t *testing.T) {
 				require.NotErrorIs(t, err, session.ErrInsecure, what)
 
 				cfg.ConnectTimeout = 10 * time.Second
-				ctx, cancel := context.WithCancel(t.Context())
-				time.AfterFunc(50*time.Millisecond, cancel)
-				begin = time.Now()
-				_, err = session.Dial(ctx, cfg)
-				require.ErrorIs(t, err, context.Canceled, what)
-				assert.Equal(t, context.Canceled, err, "%s: nothing but the context's error", what)
-				assert.Less(t, time.Since(begin), 50*time.Millisecond+prompt, what)
+				cancelled(t, what, func() func(context.Context) error {
+					return func(ctx context.Context) error { _, err := session.Dial(ctx, cfg); return err }
+				})
 			}
 		}
 	}
@@ -335,11 +331,8 @@ func TestTLSBelow12IsRefused(t *testing.T) {
 	insecure(&cfg)
 	cfg.TLSConfig.MinVersion = tls.VersionTLS10
 	_, err = session.Dial(t.Context(), cfg)
-	require.Error(t, err)
-	var alert *net.OpError
-	if !errors.As(err, &alert) {
-		assert.Contains(t, err.Error(), "version")
-	}
+	require.ErrorContains(t, err, "TLS: ")
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the handshake failed, and not what would come after it")
 }
 
 func TestArgumentsWithControlCharactersAreNeverSent(t *testing.T) {

@@ -68,6 +68,25 @@ func serve(t *testing.T, o ftptest.Options, change ...func(*session.Config)) (*f
 	return srv, dial(t, cfg)
 }
 
+// cancelled runs what prepare returns with a context that is cancelled while it waits, and holds the end to be prompt. On a busy machine one
+// try may be late for reasons of its own.
+func cancelled(t *testing.T, what string, prepare func() (do func(ctx context.Context) error)) {
+	t.Helper()
+	var took time.Duration
+	for range 3 {
+		do := prepare()
+		ctx, cancel := context.WithCancel(t.Context())
+		at := make(chan time.Time, 1)
+		time.AfterFunc(50*time.Millisecond, func() { at <- time.Now(); cancel() })
+		err := do(ctx)
+		require.Equal(t, context.Canceled, err, "%s: nothing but the context's error", what)
+		if took = time.Since(<-at); took < prompt {
+			return
+		}
+	}
+	assert.Less(t, took, prompt, what)
+}
+
 // inStep shows that a session works.
 func inStep(t *testing.T, s *session.Session, what string) {
 	t.Helper()
