@@ -280,7 +280,7 @@ func TestACancelledCallEndsAtOnceWithTheContextsError(t *testing.T) {
 		_, err := client.Download(ctx, "srv", "f", filepath.Join(t.TempDir(), "f"), nil)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded, "%+v", fault)
-		assert.Less(t, time.Since(begun), 350*time.Millisecond, "%+v", fault)
+		assert.Less(t, time.Since(begun), 500*time.Millisecond, "%+v: the context ends after 200", fault)
 		require.NotErrorIs(t, err, fs.ErrClosed)
 	}
 }

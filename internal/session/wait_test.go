@@ -18,8 +18,8 @@ import (
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
-// big is more than sockets hold.
-var big = strings.Repeat("x", 64<<20)
+// huge is more than sockets hold.
+var huge = strings.Repeat("x", 64<<20)
 
 // waits are all that can wait for a server on a session that is logged in, with the fault that makes them.
 var waits = map[string]struct {
@@ -49,7 +49,7 @@ var waits = map[string]struct {
 	"data to go": {
 		[]ftptest.Fault{{Cmd: "STOR", Do: ftptest.StallData, After: 1000}},
 		func(ctx context.Context, s *session.Session) error {
-			return store(ctx, s, "g", big)
+			return store(ctx, s, "g", huge)
 		},
 	},
 	"rows to come": {
