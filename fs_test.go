@@ -36,13 +36,13 @@ func TestFSPassesTestFS(t *testing.T) {
 			srv, client := serve(t, o, oneConnection)
 			want := []string{"a.txt", "empty", "dir/b.txt", "dir/sub/c", "a b/[x] *", "中文/文件.txt", "-R/-a"}
 			for i, name := range want {
-				put(t, srv, "root/"+name, bytes.Repeat([]byte("x"), i*1000))
+				put(t, srv, "site/"+name, bytes.Repeat([]byte("x"), i*1000))
 			}
-			put(t, srv, "root/empty", nil)
-			require.NoError(t, os.Mkdir(filepath.Join(srv.Dir(), "root", "nothing in it"), 0o755))
-			assert.NoError(t, fstest.TestFS(client.FS(t.Context(), "srv", "root"), want...))
-			assert.NoError(t, fstest.TestFS(client.FS(t.Context(), "srv", "/root/dir"), "b.txt", "sub/c"))
-			assert.NoError(t, fstest.TestFS(client.FS(t.Context(), "srv", ""), "root/a.txt"))
+			put(t, srv, "site/empty", nil)
+			require.NoError(t, os.Mkdir(filepath.Join(srv.Dir(), "site", "nothing in it"), 0o755))
+			assert.NoError(t, fstest.TestFS(client.FS(t.Context(), "srv", "site"), want...))
+			assert.NoError(t, fstest.TestFS(client.FS(t.Context(), "srv", "/site/dir"), "b.txt", "sub/c"))
+			assert.NoError(t, fstest.TestFS(client.FS(t.Context(), "srv", ""), "site/a.txt"))
 		})
 	}
 }
