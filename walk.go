@@ -28,6 +28,10 @@ type Entry struct {
 	ModTime time.Time   // in UTC; zero unknown. LIST gives minutes or days, MLSD seconds or less
 	Mode    fs.FileMode // type bits always, permission bits where the server tells
 	Target  string      // of a symbolic link, where the server tells
+
+	// TimePrecision is what ModTime is exact to: a second or less from MLSD and MDTM, a minute or a day from LIST; 0 where
+	// ModTime is unknown.
+	TimePrecision time.Duration
 }
 
 // IsDir reports whether e is a directory. A link to one is not.

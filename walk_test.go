@@ -52,11 +52,22 @@ func TestListIsSortedAndTellsAllThatTheServerTells(t *testing.T) {
 		f := entries[2]
 		assert.Equal(t, "r/b.txt", f.Path)
 		assert.Equal(t, int64(len("r/b.txt")), f.Size)
-		want := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+		want, precise := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), time.Second
 		if dialect == "LIST" {
 			want = f.ModTime // minutes or days, by the clock of the day of the test
+			precise = 24 * time.Hour
+			if f.ModTime.Truncate(precise) != f.ModTime {
+				precise = time.Minute
+			}
 		}
 		assert.Equal(t, want, f.ModTime)
+		assert.Equal(t, precise, f.TimePrecision)
+		told, err := client.Stat(t.Context(), "srv", "r/b.txt")
+		require.NoError(t, err)
+		assert.Equal(t, time.Second, told.TimePrecision)
+		told, err = client.Stat(t.Context(), "srv", "r")
+		require.NoError(t, err)
+		assert.Equal(t, told.ModTime.IsZero(), told.TimePrecision == 0)
 		assert.True(t, entries[0].IsDir())
 		assert.Equal(t, "r/a", entries[0].Path)
 		for dir, path := range map[string]string{"/r": "/r/a", "r/": "r/a", "./r": "r/a", "r//": "r/a"} {

@@ -25,6 +25,8 @@ type Entry struct {
 	ModTime time.Time
 	Mode    fs.FileMode
 	Target  string
+
+	TimePrecision time.Duration // of ModTime; 0 unknown
 }
 
 // IsDir reports whether e is a directory; a link to one is not.
@@ -37,6 +39,7 @@ func NewEntry(dir string, e listing.Entry) Entry {
 		// One string for both: of a large tree, names are what takes the memory.
 		Path: full, Name: full[len(full)-len(e.Name):],
 		Size: e.Size, ModTime: e.ModTime.UTC(), Mode: e.Mode, Target: e.Target,
+		TimePrecision: e.Precise,
 	}
 }
 
@@ -153,6 +156,9 @@ func statWithoutMLST(ctx context.Context, s *session.Session, name string) (Entr
 		return Entry{}, lerr
 	case look.SizeErr == nil:
 		entry.Size, entry.ModTime = look.Size, look.ModTime
+		if !look.ModTime.IsZero() {
+			entry.TimePrecision = time.Second
+		}
 		return entry, nil
 	case forbidden:
 		return Entry{}, err
