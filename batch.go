@@ -1,5 +1,28 @@
 package ftpclient
 
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/corexalgo/ftpclient/internal/crew"
+	"github.com/corexalgo/ftpclient/internal/dircache"
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+	"github.com/corexalgo/ftpclient/internal/session"
+)
+
 // Direction says which way the content of a file moves.
 type Direction int
 
@@ -8,6 +31,22 @@ const (
 	Down Direction = iota // from the server to the local file system
 	Up                    // from the local file system to the server
 )
+
+// MarshalText is String.
+func (d Direction) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *Direction) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "download":
+		*d = Down
+	case "upload":
+		*d = Up
+	default:
+		return fmt.Errorf("%s is no direction", reply.Quote(string(text)))
+	}
+	return nil
+}
 
 // String is "download" or "upload".
 func (d Direction) String() string {
@@ -22,4 +61,439 @@ type Job struct {
 	Direction     Direction
 	Server        string // key in Config.Servers
 	Remote, Local string // "" for the local side where it is a reader or a writer
+}
+
+// BatchOptions says how many files are moved. The zero value, and nil, try each file by itself, as many at a time as turns
+// out to help.
+type BatchOptions struct {
+	// TransferOptions are those of every file. Its BytesPerSecond bounds each file; ServerConfig.BytesPerSecond bounds
+	// all of them together.
+	TransferOptions
+
+	// Workers is how many files are moved at a time: never more than MaxConns, or than the server takes. 0: 4 at first, and
+	// then as many as make it faster; PoolStats and the log tell the number.
+	Workers int
+	// BatchSize is the number of files after which the connections that nobody uses just now are checked by NOOP, and the
+	// dead ones dropped; those in use show by themselves that they live. Nobody waits for it. 0: 20.
+	BatchSize int
+	// NoopInterval replaces ServerConfig.KeepAlive during the call. 0: it does not; less than 0: no NOOPs.
+	NoopInterval time.Duration
+	// MaxReconnects is how many lost connections may be replaced during the whole call. One more, and the call ends with
+	// ErrTooManyReconnects. 0: 10; less than 0: none.
+	MaxReconnects int
+	// ReconnectEvery replaces a connection after it served so many files, for servers that slow down or leak. 0: never.
+	ReconnectEvery int
+	// StopOnError ends the call when a file has failed; the others under way are broken off, and may be resumed.
+	StopOnError bool
+	// OnFile is told when a file begins and when it is done, exactly once each. Its calls never overlap, and the worker
+	// waits for each. nil: nobody is told.
+	OnFile func(FileEvent)
+
+	// Include are patterns of the files that DownloadDir and UploadDir move, all if there are none: doublestar globs such as
+	// "**/*.csv", on the slash separated path below the folder. Other calls ignore it.
+	Include []string
+	// Exclude are patterns of files and folders that DownloadDir and UploadDir leave out.
+	Exclude []string
+}
+
+// A FileEvent tells that a file of a batch begins or is done.
+type FileEvent struct {
+	Index, Total int // Index from 1, in the order of the jobs; Total 0 while not yet known
+	Job          Job
+	Done         bool    // false: starting
+	Result       *Result // when done; nil if it failed before anything was tried
+	Err          error   // when done
+}
+
+// A BatchResult tells what a batch did.
+type BatchResult struct {
+	Total                      int   // jobs that are known of
+	Succeeded, Skipped, Failed int   // of these; the rest was not tried, because the call ended early
+	Deleted                    int   // files and directories that Apply deleted; not part of Total
+	Bytes                      int64 // size of the files that succeeded
+	Elapsed                    time.Duration
+	Failures                   []FileError // in the order of the jobs
+}
+
+// A FileError is the failure of one file, or of a folder that could not be read or made.
+type FileError struct {
+	Job Job
+	Err error
+}
+
+// Error is that of Err.
+func (e FileError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e FileError) Unwrap() error { return e.Err }
+
+// DownloadFiles fetches files into the local folder, which is made if it is missing, each under the last element of its
+// remote path. Files whose names there would be the same are ErrNameCollision, all of them, before anything moves.
+//
+// One file's failure stops nothing, unless StopOnError. The error is nil only when nothing failed, and errors.Is sees
+// each failure's cause; the result comes with an error, too, and tells which files it is about. A full local disk, a server
+// that is gone and a refused login end the call, as the other files would fail the same; Total then exceeds the other
+// counts. With Existing: SkipSame, a second call asks about the files by one listing of their directory, where it tells
+// times to the second.
+//
+// Nothing is written outside the folder, whatever links are in it. Only a callback that does not return can outlast ctx.
+func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []string, localDir string, opts *BatchOptions) (*BatchResult, error) {
+	tree, err := openTree(localDir)
+	if err != nil {
+		return nil, wrap("batch", server, "", err)
+	}
+	defer func() { _ = tree.Close() }()
+	tasks := make([]task, len(remotes))
+	for i, remote := range remotes {
+		name := path.Base(path.Clean(remote))
+		tasks[i] = task{
+			Job:  Job{Direction: Down, Server: server, Remote: remote, Local: filepath.Join(localDir, name)},
+			tree: tree, rel: name, err: safepath.CheckLocal(name),
+		}
+	}
+	collide(tasks, safepath.FoldSystem, func(t task) string { return t.rel })
+	return c.batch(ctx, opts, server, tasks, pass{tasks: func(*batch) iter.Seq[task] { return slices.Values(tasks) }})
+}
+
+// UploadFiles stores local files in the remote directory, which is made if it is missing, each under the last element of its
+// path. It is like DownloadFiles in all else.
+func (c *Client) UploadFiles(ctx context.Context, server string, locals []string, remoteDir string, opts *BatchOptions) (*BatchResult, error) {
+	tasks := make([]task, len(locals))
+	for i, local := range locals {
+		tasks[i] = task{Job: Job{Direction: Up, Server: server, Remote: path.Join(remoteDir, filepath.Base(local)), Local: local}}
+	}
+	collide(tasks, safepath.FoldNone, func(t task) string { return t.Remote })
+	return c.batch(ctx, opts, server, tasks, pass{tasks: func(*batch) iter.Seq[task] { return slices.Values(tasks) }})
+}
+
+// Batch does the jobs of a stream, which may be endless: it begins with the first, and of those that are done it keeps only
+// the failures, and eight bytes or so each to recognise a target that comes a second time. Such a job is
+// ErrNameCollision. The stream runs in a goroutine of its own and must end soon after ctx has. Jobs may be of several
+// servers, and of both directions. See DownloadFiles for all else.
+func (c *Client) Batch(ctx context.Context, jobs iter.Seq[Job], opts *BatchOptions) (*BatchResult, error) {
+	return c.batch(ctx, opts, "", nil, pass{tasks: func(*batch) iter.Seq[task] {
+		return func(yield func(task) bool) {
+			var targets safepath.Targets
+			for job := range jobs {
+				t := task{Job: job}
+				if targets.Again(job.target()) {
+					t.err = fmt.Errorf("%w: an earlier job has the same target", ErrNameCollision)
+				}
+				if !yield(t) {
+					return
+				}
+			}
+		}
+	}})
+}
+
+// target is what the job writes: a path on a server, or a local one.
+func (j Job) target() (server, name string) {
+	if j.Direction == Up {
+		return j.Server, path.Clean(j.Remote)
+	}
+	abs, err := filepath.Abs(j.Local)
+	if err != nil { // the transfer will say so
+		return "", j.Local
+	}
+	return "", abs
+}
+
+// openTree opens a local folder, made if it is missing.
+func openTree(dir string) (*os.Root, error) {
+	dir = filepath.Clean(dir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(dir)
+}
+
+// A batch is a call that moves many files, while it runs.
+type batch struct {
+	c      *Client
+	opts   BatchOptions
+	caller context.Context //nolint:containedctx // lives as long as the call
+	ctx    context.Context //nolint:containedctx // caller, ended when the batch ends early
+	cancel context.CancelFunc
+	begun  time.Time
+	moved  atomic.Int64 // bytes of content
+	dirs   dircache.Cache[dirKey, Entry]
+	checks sync.WaitGroup
+
+	telling sync.Mutex // held while OnFile runs
+
+	mu         sync.Mutex // guards what follows
+	stopped    error      // why it ends early
+	servers    map[*server]*duty
+	workers    int
+	result     BatchResult
+	failures   []failure
+	whole      bool // result.Total is that of all jobs
+	all        bool // the stream has ended
+	order      int  // tasks so far
+	files      int  // of these, the ones that count
+	tried      int
+	reconnects int
+	served     map[*session.Session]int // files since it was opened
+}
+
+type failure struct {
+	order int
+	FileError
+}
+
+// batch runs a batch: of one server, or of those that its tasks name. Its passes are done one after the other. known are
+// all its tasks that count, if all are known.
+func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, known []task, passes ...pass) (*BatchResult, error) {
+	b := &batch{c: c, caller: ctx, begun: time.Now(), servers: map[*server]*duty{}, served: map[*session.Session]int{}}
+	if opts != nil {
+		b.opts = *opts
+	}
+	b.opts.BatchSize = cmp.Or(max(b.opts.BatchSize, 0), 20)
+	b.opts.MaxReconnects = max(cmp.Or(b.opts.MaxReconnects, 10), 0)
+	b.result.Total, b.whole, b.all = len(known), known != nil, known != nil
+	if name != "" && c.servers[name] == nil {
+		return &b.result, wrap("batch", name, "", ErrUnknownServer)
+	}
+	if err := c.enter(ctx); err != nil {
+		return &b.result, wrap("batch", name, "", err)
+	}
+	defer c.running.Done()
+	b.ctx, b.cancel = context.WithCancel(ctx)
+	defer b.cancel()
+	if name != "" {
+		_ = b.attend(c.servers[name]) // which cannot be gone yet
+	}
+	if i := slices.IndexFunc(known, func(t task) bool { return t.err != nil }); i >= 0 && b.opts.StopOnError {
+		known[i].index = i + 1
+		b.do(&lane{batch: b}, known[i])
+	}
+	for i, p := range passes {
+		b.run(p, i == len(passes)-1)
+	}
+	b.leave()
+	return b.conclude(name)
+}
+
+// run does the tasks of a pass, until they are done or the batch ends early.
+func (b *batch) run(p pass, last bool) {
+	alive, cancel := context.WithCancel(b.ctx)
+	defer cancel()
+	defer context.AfterFunc(b.c.ctx, cancel)()
+	workers := b.opts.Workers
+	if p.inOrder {
+		workers = 1
+	}
+	crew.Run(alive, crew.Options{
+		Workers: workers, Start: 4, Limit: b.limit, Work: b.work, Changed: b.staffed,
+	}, b.numbered(p.tasks(b), last), func() crew.Worker[task] { return &lane{batch: b} })
+	b.staffed(0)
+}
+
+// numbered counts the tasks as they come.
+func (b *batch) numbered(tasks iter.Seq[task], last bool) iter.Seq[task] {
+	return func(yield func(task) bool) {
+		for t := range tasks {
+			b.mu.Lock()
+			b.order++
+			t.order = b.order
+			if t.act == nil {
+				b.files++
+				t.index = b.files
+				b.result.Total = max(b.result.Total, b.files)
+			}
+			b.mu.Unlock()
+			if !yield(t) {
+				return
+			}
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.whole, b.all = b.whole || last, b.all || last
+	}
+}
+
+// counts are what a file's progress tells of the batch.
+func (b *batch) counts() (total, failed int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.whole {
+		total = b.result.Total
+	}
+	return total, b.result.Failed
+}
+
+// work is what was done so far: a file counts as much as 64 KiB, since round trips are what small files cost.
+func (b *batch) work() float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return float64(b.moved.Load()) + float64(b.result.Succeeded+b.result.Skipped)*(64<<10)
+}
+
+// Do moves one file, from its first event to its last.
+func (l *lane) Do(_ context.Context, t task, ahead crew.Ahead[task]) {
+	l.ahead = ahead
+	l.batch.do(l, t)
+}
+
+// Idle gives the connection up while there is nothing to do.
+func (l *lane) Idle() { l.idle() }
+
+// End is Idle, for good.
+func (l *lane) End() { l.idle() }
+
+func (b *batch) do(l *lane, t task) {
+	if t.act == nil {
+		b.tell(FileEvent{Index: t.index, Job: t.Job})
+	}
+	result, err := b.move(l, t)
+	b.done(t, result, err)
+	l.between(result != nil && !result.Skipped)
+}
+
+// move does what the task is.
+func (b *batch) move(l *lane, t task) (*Result, error) {
+	op := t.Direction.String()
+	if t.skip != "" {
+		return &Result{Server: t.Server, Remote: t.Remote, Local: t.Local, Skipped: true, SkipReason: t.skip}, nil
+	}
+	srv, ok := b.c.servers[t.Server]
+	if !ok && t.err == nil {
+		t.err = ErrUnknownServer
+	}
+	if t.err == nil {
+		t.err = b.attend(srv)
+	}
+	if t.err != nil {
+		return nil, wrap(op, t.Server, t.Remote, t.err)
+	}
+	if t.act != nil {
+		op := b.operation(l, "mirror", srv, t.Remote)
+		defer op.end()
+		return nil, op.wrap(t.act(op))
+	}
+	b.look(l, srv, &t)
+	x, err := b.operation(l, op, srv, t.Remote).transfer(t.Job, &b.opts.TransferOptions)
+	if err != nil {
+		return nil, err
+	}
+	x.place = place{batch: b, index: t.index, tree: t.tree, rel: t.rel, listed: t.listed, absent: t.absent}
+	if t.Direction == Up {
+		return x.finish(x.uploadFile(t.Local))
+	}
+	return x.finish(x.downloadFile())
+}
+
+// operation begins an operation of a worker. Shutdown, which lets the batch end in peace, does not refuse it.
+func (b *batch) operation(l *lane, name string, srv *server, path string) *operation {
+	b.c.running.Add(1) // the batch itself is counted, so that it is not too late for that
+	op := b.c.operation(b.ctx, name, srv, path)
+	op.lane = l
+	return op
+}
+
+// done notes how a file ended, and what that means for the others.
+func (b *batch) done(t task, result *Result, err error) {
+	if err != nil && isContext(err) && b.ctx.Err() != nil && b.caller.Err() == nil {
+		err = wrap(t.Direction.String(), t.Server, t.Remote, errBrokenOff)
+	}
+	b.mu.Lock()
+	late := t.act != nil && err != nil
+	if late { // a directory counts once it makes trouble
+		b.result.Total++
+		t.index = b.result.Total
+	}
+	switch {
+	case err != nil:
+		b.result.Failed++
+		b.failures = append(b.failures, failure{t.order, FileError{t.Job, err}})
+		b.judge(t, err)
+	case t.removes:
+		b.result.Deleted++
+	case t.act != nil:
+	case result.Skipped:
+		b.result.Skipped++
+	default:
+		b.result.Succeeded++
+		b.result.Bytes += result.Bytes
+	}
+	if b.tried++; b.tried%b.opts.BatchSize == 0 && b.ctx.Err() == nil {
+		for srv := range b.servers {
+			b.checks.Go(func() { srv.pool.Check(b.ctx) })
+		}
+	}
+	b.mu.Unlock()
+	if late {
+		b.tell(FileEvent{Index: t.index, Job: t.Job})
+	}
+	if late || t.act == nil {
+		b.tell(FileEvent{Index: t.index, Job: t.Job, Done: true, Result: result, Err: err})
+	}
+}
+
+// judge ends the batch where a failure shows that the others would fail, too. The caller holds mu.
+func (b *batch) judge(t task, err error) {
+	srv := b.c.servers[t.Server]
+	var unreachable *unreachableError
+	switch {
+	case b.opts.StopOnError, errors.Is(err, fs.ErrClosed), errors.Is(err, ErrTooManyReconnects),
+		t.Direction == Down && retry.DiskFull(err), t.Direction == Up && reply.Code(err) == 452:
+		b.end(err)
+	case srv == nil || b.servers[srv] == nil:
+	case errors.Is(err, ErrAuth), errors.As(err, &unreachable) && srv.pool.Stats().Open == 0:
+		b.servers[srv].gone = err
+		for _, d := range b.servers {
+			if d.gone == nil {
+				return // its jobs may go on
+			}
+		}
+		b.end(err)
+	}
+}
+
+// end ends the batch early. The caller holds mu.
+func (b *batch) end(cause error) {
+	if b.stopped == nil {
+		b.stopped = cause
+	}
+	b.cancel()
+}
+
+func (b *batch) tell(e FileEvent) {
+	if b.opts.OnFile == nil {
+		return
+	}
+	e.Total, _ = b.counts()
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	b.opts.OnFile(e)
+}
+
+// conclude makes the result.
+func (b *batch) conclude(server string) (*BatchResult, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.result
+	slices.SortStableFunc(b.failures, func(x, y failure) int { return cmp.Compare(x.order, y.order) })
+	for _, f := range b.failures {
+		r.Failures = append(r.Failures, f.FileError)
+	}
+	r.Elapsed = time.Since(b.begun)
+	stop := b.stopped
+	if left := r.Total - r.Succeeded - r.Skipped - r.Failed; stop == nil && (left > 0 || !b.all) {
+		if stop = b.caller.Err(); stop == nil {
+			stop = fs.ErrClosed
+		}
+	}
+	var err error
+	if stop != nil || r.Failed > 0 {
+		err = wrap("batch", server, "", &batchError{&r, stop})
+	}
+	if b.opts.Progress != nil && r.Total > 0 {
+		b.opts.Progress(Progress{
+			Total: r.Total, Failed: r.Failed, Bytes: r.Bytes, Size: r.Bytes, Attempt: 1,
+			BytesPerSec: float64(b.moved.Load()) / max(r.Elapsed.Seconds(), 1e-3), Done: err == nil, Err: err,
+		})
+	}
+	return &r, err
 }

@@ -177,6 +177,8 @@ type PoolStats struct {
 	Dials      int64 // connections opened and logged in so far
 	Reconnects int64 // dials that replaced a connection that was lost
 	Noops      int64 // NOOPs sent to keep idle connections alive
+
+	Workers int // of the batches that use the server just now
 }
 
 // Stats returns the counts of a server's connections. It does no I/O.
@@ -189,6 +191,7 @@ func (c *Client) Stats(server string) (PoolStats, error) {
 	return PoolStats{
 		Max: s.Max, Open: s.Open, Idle: s.Idle, InUse: s.InUse,
 		Dials: s.Dials, Reconnects: s.Reconnects, Noops: s.Noops,
+		Workers: int(srv.workers.Load()),
 	}, nil
 }
 
@@ -198,6 +201,7 @@ type operation struct {
 	srv    *server
 	name   string
 	path   string
+	lane   *lane           // of a batch that it is part of; nil: none
 	caller context.Context //nolint:containedctx // lives as long as the call
 	ctx    context.Context //nolint:containedctx // caller, ended by Close too
 	cancel context.CancelFunc
@@ -210,20 +214,33 @@ func (c *Client) begin(ctx context.Context, name, serverName, path string) (*ope
 	if !ok {
 		return nil, wrap(name, serverName, path, ErrUnknownServer)
 	}
+	if err := c.enter(ctx); err != nil {
+		return nil, wrap(name, serverName, path, err)
+	}
+	return c.operation(ctx, name, srv, path), nil
+}
+
+// enter counts work that Close and Shutdown have to wait for, unless there shall be no more of it.
+func (c *Client) enter(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
-		return nil, wrap(name, serverName, path, fs.ErrClosed)
+		return fs.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, wrap(name, serverName, path, err)
+		return err
 	}
 	c.running.Add(1)
+	return nil
+}
+
+// operation begins a call for which enter was called.
+func (c *Client) operation(ctx context.Context, name string, srv *server, path string) *operation {
 	op := &operation{c: c, srv: srv, name: name, path: path, caller: ctx}
 	op.ctx, op.cancel = context.WithCancel(ctx)
 	op.stop = context.AfterFunc(c.ctx, op.cancel)
-	op.log = c.log.With(slog.String("op", name), slog.String("server", serverName), slog.String("path", path))
-	return op, nil
+	op.log = c.log.With(slog.String("op", name), slog.String("server", srv.name), slog.String("path", path))
+	return op
 }
 
 func (o *operation) end() {
@@ -244,19 +261,30 @@ func (o *operation) wrap(err error) error {
 // replaced once, free of charge: f must be safe to run again.
 func (o *operation) use(f func(*session.Session) error) error {
 	for free := true; ; free = false {
-		lease, err := o.srv.pool.Acquire(o.ctx)
+		s, reused, done, err := o.borrow()
 		if err != nil {
 			return err
 		}
-		s := lease.Conn()
 		before := s.Replies()
 		err = f(s)
-		again := free && lease.Reused() && err != nil && !s.Usable() && s.Replies() == before && o.ctx.Err() == nil && lost(err)
-		lease.Release()
+		again := free && reused && err != nil && !s.Usable() && s.Replies() == before && o.ctx.Err() == nil && lost(err)
+		done()
 		if !again {
 			return err
 		}
 	}
+}
+
+// borrow gets a connection, until done; reused tells that it served somebody before.
+func (o *operation) borrow() (s *session.Session, reused bool, done func(), err error) {
+	if o.lane != nil {
+		return o.lane.borrow(o)
+	}
+	lease, err := o.srv.pool.Acquire(o.ctx)
+	if err != nil {
+		return nil, false, nil, o.unreachable(err)
+	}
+	return lease.Conn(), lease.Reused(), lease.Release, nil
 }
 
 // lost tells an error of a connection that went away, as idle ones do, from one that was waited for in vain.
@@ -271,6 +299,9 @@ func timedOut(err error) bool {
 func (o *operation) try(policy RetryPolicy, attempt retry.Attempt) (int, error) {
 	return retry.Do(o.ctx, retry.Policy(policy.withDefaults()), func(n int, wait time.Duration, err error) {
 		o.log.Info("ftp retry", slog.Int("attempt", n), slog.Duration("wait", wait), slog.String("cause", err.Error()))
+		if o.lane != nil {
+			o.lane.idle() // others may have the connection while this one waits
+		}
 	}, attempt)
 }
 

@@ -3,6 +3,7 @@ package ftpclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/corexalgo/ftpclient/internal/partfile"
@@ -82,6 +83,44 @@ func wrap(op, server, path string, err error) error {
 	}
 	return e
 }
+
+// batchError is the error of a batch in which something failed.
+type batchError struct {
+	result *BatchResult
+	stop   error // why it ended early; nil: it did not
+}
+
+func (e *batchError) Error() string {
+	r := e.result
+	var b strings.Builder
+	if r.Failed > 0 {
+		fmt.Fprintf(&b, "%d of %d files failed", r.Failed, r.Total)
+	}
+	if e.stop != nil {
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "ended early, %d not tried: %v", r.Total-r.Failed-r.Succeeded-r.Skipped, e.stop)
+	}
+	if r.Failed > 0 && (e.stop == nil || !errors.Is(e.stop, r.Failures[0].Err)) {
+		fmt.Fprintf(&b, "; the first: %v", r.Failures[0].Err)
+	}
+	return b.String()
+}
+
+func (e *batchError) Unwrap() []error {
+	errs := make([]error, 0, len(e.result.Failures)+1)
+	if e.stop != nil {
+		errs = append(errs, e.stop)
+	}
+	for _, f := range e.result.Failures {
+		errs = append(errs, f)
+	}
+	return errs
+}
+
+// errBrokenOff is the error of a file that was under way when another one's failure ended the batch.
+var errBrokenOff = errors.New("broken off, as the batch ended early")
 
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

@@ -7,17 +7,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/proxy"
 	"golang.org/x/time/rate"
 
+	"github.com/corexalgo/ftpclient/internal/crew"
 	"github.com/corexalgo/ftpclient/internal/pool"
 	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
@@ -27,6 +31,8 @@ type server struct {
 	cfg  ServerConfig
 	id   string // host:port
 	pool *pool.Pool[*session.Session]
+
+	workers atomic.Int64 // of batches
 }
 
 func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
@@ -199,4 +205,156 @@ func newLimiter(bytesPerSecond int64) *rate.Limiter {
 	// A tenth of a second at once: smooth for the eye and the line, and few enough calls.
 	burst := min(max(bytesPerSecond/10, 1), 1<<20)
 	return rate.NewLimiter(rate.Limit(bytesPerSecond), int(burst))
+}
+
+// unreachableError is the error of a connection that could not be opened.
+type unreachableError struct{ error }
+
+func (e *unreachableError) Unwrap() error { return e.error }
+
+// A duty is what a batch does with a server.
+type duty struct {
+	gone    error // it cannot be reached any more
+	restore func()
+}
+
+// limit is the most connections that the servers of the batch take together.
+func (b *batch) limit() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.servers) == 0 {
+		return math.MaxInt
+	}
+	limit := 0
+	for srv := range b.servers {
+		limit += srv.pool.Stats().Max
+	}
+	return limit
+}
+
+// staffed notes how many workers there are.
+func (b *batch) staffed(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for srv := range b.servers {
+		srv.workers.Add(int64(n - b.workers))
+	}
+	if b.workers = n; n > 0 {
+		b.c.log.Debug("ftp batch workers", slog.Int("workers", n))
+	}
+}
+
+// attend notes that the batch uses a server. The error is why it no longer does.
+func (b *batch) attend(srv *server) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := b.servers[srv]
+	if d == nil {
+		d = &duty{restore: func() {}}
+		b.servers[srv] = d
+		srv.workers.Add(int64(b.workers))
+		if b.opts.NoopInterval != 0 {
+			d.restore = srv.pool.Pace(b.opts.NoopInterval)
+		}
+	}
+	return d.gone
+}
+
+// leave ends what the batch does with its servers.
+func (b *batch) leave() {
+	b.checks.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range b.servers {
+		d.restore()
+	}
+}
+
+// dialed notes a connection that was opened for the batch.
+func (b *batch) dialed(replaced bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !replaced {
+		return nil
+	}
+	if b.reconnects++; b.reconnects > b.opts.MaxReconnects {
+		return retry.Permanent(fmt.Errorf("%w: %d", ErrTooManyReconnects, b.reconnects))
+	}
+	return nil
+}
+
+// worn notes that a connection served a file, and tells whether it should be replaced.
+func (b *batch) worn(s *session.Session) bool {
+	if b.opts.ReconnectEvery <= 0 {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.served[s]++; b.served[s] < b.opts.ReconnectEvery {
+		return false
+	}
+	delete(b.served, s)
+	return true
+}
+
+// A lane is one worker's way to the servers of a batch. It keeps its connection from one file to the next, so that what the
+// end of the one and the beginning of the other have to ask can travel together.
+type lane struct {
+	batch *batch
+	srv   *server
+	lease *pool.Lease[*session.Session] // nil: none
+	used  bool                          // it served somebody before
+	ahead crew.Ahead[task]              // what the worker does next
+}
+
+// borrow is operation.borrow. It never waits for a connection while it holds another one.
+func (l *lane) borrow(o *operation) (s *session.Session, reused bool, done func(), err error) {
+	if l.lease != nil && (l.srv != o.srv || !l.lease.Conn().Alive()) {
+		l.idle()
+	}
+	if l.lease == nil {
+		lease, err := o.srv.pool.Acquire(o.ctx)
+		if err != nil {
+			return nil, false, nil, o.unreachable(err)
+		}
+		if err := l.batch.dialed(lease.Replaced()); err != nil {
+			lease.Release()
+			return nil, false, nil, err
+		}
+		l.lease, l.srv, l.used = lease, o.srv, lease.Reused()
+	}
+	s, reused = l.lease.Conn(), l.used
+	return s, reused, func() {
+		if l.used = true; !s.Usable() {
+			l.idle()
+		}
+	}, nil
+}
+
+// idle gives the connection to whoever needs it.
+func (l *lane) idle() {
+	if l.lease != nil {
+		l.lease.Release()
+		l.lease = nil
+	}
+}
+
+// between is called when a file is done, and served when its connection served it.
+func (l *lane) between(served bool) {
+	switch {
+	case l.lease == nil:
+	case served && l.batch.worn(l.lease.Conn()):
+		l.lease.Retire()
+		l.lease = nil
+	case l.srv.pool.Waiting():
+		l.idle()
+	}
+}
+
+// unreachable marks the error of a connection that could not be opened.
+func (o *operation) unreachable(err error) error {
+	if o.ctx.Err() != nil || errors.Is(err, pool.ErrClosed) {
+		return err
+	}
+	return &unreachableError{err}
 }

@@ -73,6 +73,7 @@ const progressInterval = 100 * time.Millisecond
 // do nothing on a nil meter.
 type meter struct {
 	fn       ProgressFunc
+	batch    *batch // that the file is of; nil: none
 	start    time.Time
 	position atomic.Int64 // in the file
 	moved    atomic.Int64 // by this call
@@ -86,13 +87,13 @@ type meter struct {
 
 // newMeter makes the first call. size is -1 where it is unknown; resumed is what a resume keeps. The meter is nil where fn
 // is.
-func newMeter(fn ProgressFunc, job Job, size, resumed int64) *meter {
+func newMeter(fn ProgressFunc, job Job, size, resumed int64, at place) *meter {
 	if fn == nil {
 		return nil
 	}
 	m := &meter{
-		fn: fn, start: time.Now(),
-		p: Progress{Job: job, Index: 1, Total: 1, Size: size, ResumedFrom: resumed, Attempt: 1},
+		fn: fn, start: time.Now(), batch: at.batch,
+		p: Progress{Job: job, Index: max(at.index, 1), Total: 1, Size: size, ResumedFrom: resumed, Attempt: 1},
 	}
 	m.position.Store(resumed)
 	m.mu.Lock()
@@ -168,6 +169,12 @@ func (m *meter) call() {
 		m.p.BytesPerSec = bar.PerSecond(m.moved.Load(), elapsed)
 	}
 	m.p.ETA = remaining(m.p)
+	if m.batch != nil {
+		m.p.Total, m.p.Failed = m.batch.counts()
+		if m.p.Err != nil {
+			m.p.Failed++
+		}
+	}
 	m.fn(m.p)
 	m.next.Store(int64(time.Since(m.start) + progressInterval)) // fn may have taken its time
 }

@@ -5,7 +5,7 @@ package ftpclient
 type Meter = meter
 
 func NewMeter(fn ProgressFunc, job Job, size, resumed int64) *Meter {
-	return newMeter(fn, job, size, resumed)
+	return newMeter(fn, job, size, resumed, place{})
 }
 
 func (m *meter) Add(n int64)             { m.add(n) }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 
@@ -30,40 +31,79 @@ var errOverlap = errors.New("the bytes before the offset differ")
 type download struct {
 	*transfer
 	sink     sink.Sink
-	id       sink.ID // of the version that is being fetched
-	started  bool    // the sink was started or continued by this call
-	useless  bool    // what the sink holds must not be continued
-	reached  int64   // the most that was ever held of this version: an attempt that gets further is progress
+	root     *os.Root // the folder of the target; nil for a writer
+	base     string   // the target's name in it
+	id       sink.ID  // of the version that is being fetched
+	started  bool     // the sink was started or continued by this call
+	useless  bool     // what the sink holds must not be continued
+	reached  int64    // the most that was ever held of this version: an attempt that gets further is progress
 	changes  int
 	verifier verifier
 }
 
-func (t *transfer) downloadFile(local string) (err error) {
+// A place is where a transfer belongs: the batch that it is part of, and what is known about its target.
+type place struct {
+	batch *batch // nil: none
+	index int
+	tree  *os.Root // the local folder that nothing may be written outside of; nil: any
+	rel   string   // the local path below it
+
+	listed *Entry // what a listing showed of the remote file; nil: nothing
+	absent bool   // a listing showed that there is none
+}
+
+// folder opens the local folder of a download's target, which is made if it is missing.
+func (t *transfer) folder() (root *os.Root, base string, err error) {
+	if t.place.tree != nil {
+		dir, base := filepath.Split(t.place.rel)
+		if dir == "" {
+			dir = "."
+		}
+		root, err := t.place.tree.OpenRoot(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = t.place.tree.MkdirAll(filepath.Clean(dir), 0o777); err == nil {
+				root, err = t.place.tree.OpenRoot(dir)
+			}
+		}
+		return root, base, err
+	}
+	local := t.job.Local
 	target, err := filepath.Abs(local)
 	if err != nil {
-		return err
+		return nil, "", err
+	}
+	if local != "" && os.IsPathSeparator(local[len(local)-1]) {
+		return nil, "", fmt.Errorf("local path %q names no file: %w", local, fs.ErrInvalid)
 	}
 	dir, base := filepath.Split(target)
-	if local != "" && os.IsPathSeparator(local[len(local)-1]) {
-		return fmt.Errorf("local path %q names no file: %w", local, fs.ErrInvalid)
-	}
-	info, err := os.Stat(target)
-	switch {
-	case err == nil && !info.Mode().IsRegular(): // a rename would replace a device, such as /dev/null, for all of the system
-		return fmt.Errorf("local path %q exists and is no regular file: %w", local, fs.ErrExist)
-	case err != nil && !errors.Is(err, fs.ErrNotExist): // such as a name too long, before the bytes have come for nothing
-		return err
+	if _, err := os.Stat(target); err != nil && !errors.Is(err, fs.ErrNotExist) { // such as a name too long
+		return nil, "", err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
+		return nil, "", err
 	}
-	root, err := os.OpenRoot(dir)
+	root, err = os.OpenRoot(dir)
+	return root, base, err
+}
+
+func (t *transfer) downloadFile() (err error) {
+	root, base, err := t.folder()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = root.Close() }()
+	info, err := root.Stat(base)
+	switch {
+	case err == nil && !info.Mode().IsRegular(): // a rename would replace a device, such as /dev/null, for all of the system
+		return fmt.Errorf("local path %q exists and is no regular file: %w", t.job.Local, fs.ErrExist)
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isLink(root, base): // before the bytes have come for nothing
+		return err
+	}
 	if done, err := t.settleLocal(root, base); done || err != nil {
 		return err
+	}
+	if e := t.place.listed; e != nil && e.exact() && t.skipsSame(root, base, e.Size, e.ModTime) {
+		return nil
 	}
 	part, err := partfile.Open(root, base, partfile.Source{Server: t.srv.id, User: t.srv.cfg.Username, Path: t.remote})
 	if err != nil {
@@ -74,7 +114,7 @@ func (t *transfer) downloadFile(local string) (err error) {
 			err = cerr
 		}
 	}()
-	d := &download{transfer: t, sink: sink.NewFile(part)}
+	d := &download{transfer: t, sink: sink.NewFile(part), root: root, base: base}
 	if err := d.run(); err != nil || t.result.Skipped {
 		if d.started && (d.useless || !d.id.Provable() || errors.Is(err, ErrMismatch)) { // nothing that could be continued
 			err = errors.Join(err, part.Discard())
@@ -86,6 +126,12 @@ func (t *transfer) downloadFile(local string) (err error) {
 		commit.ModTime = d.id.ModTime
 	}
 	return part.Commit(commit)
+}
+
+// isLink tells a symbolic link, which a commit replaces wherever it leads.
+func isLink(root *os.Root, name string) bool {
+	info, err := root.Lstat(name)
+	return err == nil && info.Mode().Type() == fs.ModeSymlink
 }
 
 // settleLocal applies the ExistingPolicy as far as the local side decides it alone.
@@ -121,7 +167,7 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			return err
 		}
 		now := sink.ID{Size: look.Size, ModTime: look.ModTime}
-		if d.skipsSame(now) {
+		if !d.started && d.skipsSame(d.root, d.base, now.Size, now.ModTime) {
 			return nil
 		}
 		if err := d.verifier.choose(s); err != nil {
@@ -144,7 +190,7 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			return d.explain(ctx, s, err)
 		}
 	})
-	if err != nil && (restarts(err) || d.job.Local != "" && d.verifier.startsOver(err)) {
+	if err != nil && (restarts(err) || d.root != nil && d.verifier.startsOver(err)) {
 		d.startOver(err)
 		err = retry.Transient(err)
 	}
@@ -167,16 +213,16 @@ func (d *download) startOver(err error) {
 	d.result.RestartReason = err.Error()
 }
 
-// skipsSame applies SkipSame.
-func (d *download) skipsSame(now sink.ID) bool {
-	if d.opts.Existing != SkipSame || d.started || d.job.Local == "" {
+// skipsSame applies SkipSame, now that size and time of the remote file are known.
+func (t *transfer) skipsSame(root *os.Root, base string, size int64, modTime time.Time) bool {
+	if t.opts.Existing != SkipSame || root == nil {
 		return false
 	}
-	info, err := os.Lstat(d.job.Local)
-	if err != nil || !info.Mode().IsRegular() || info.Size() != now.Size || !sameTime(info.ModTime(), now.ModTime) {
+	info, err := root.Lstat(base)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != size || !sameTime(info.ModTime(), modTime) {
 		return false
 	}
-	d.skip(now.Size)
+	t.skip(size)
 	return true
 }
 
@@ -278,7 +324,7 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 			_ = r.Close()
 			return retry.Permanent(err)
 		}
-		d.meter.add(int64(n))
+		d.advance(int64(n))
 		if rerr == nil {
 			continue
 		}

@@ -85,7 +85,8 @@ type Result struct {
 	RestartReason string // why a partial was not continued; "": it was, or there was none
 	Attempts      int    // 1: without a retry
 	Elapsed       time.Duration
-	Skipped       bool // by Existing; nothing was moved
+	Skipped       bool   // nothing was moved
+	SkipReason    string // why; "" unless Skipped
 	Verification  Verification
 }
 
@@ -99,26 +100,32 @@ type transfer struct {
 	begun  time.Time
 	limit  *rate.Limiter
 	job    Job
+	place  place
 }
 
-// newTransfer begins a call. Its end must be called.
+// newTransfer begins a call. Its finish must be called.
 func (c *Client) newTransfer(ctx context.Context, job Job, opts *TransferOptions) (*transfer, error) {
 	op, err := c.begin(ctx, job.Direction.String(), job.Server, job.Remote)
 	if err != nil {
 		return nil, err
 	}
-	t := &transfer{operation: op, remote: job.Remote, job: job, begun: time.Now()}
+	return op.transfer(job, opts)
+}
+
+// transfer makes op one of a file, or ends it.
+func (o *operation) transfer(job Job, opts *TransferOptions) (*transfer, error) {
+	t := &transfer{operation: o, remote: job.Remote, job: job, begun: time.Now()}
 	if opts != nil {
 		t.opts = *opts
 	}
 	t.result = &Result{Server: job.Server, Remote: job.Remote, Local: job.Local}
 	t.limit = newLimiter(t.opts.BytesPerSecond)
 	if t.opts.Retry == nil {
-		t.opts.Retry = &c.retry
+		t.opts.Retry = &o.c.retry
 	}
 	if err := t.check(); err != nil {
-		op.end()
-		return nil, op.wrap(err)
+		o.end()
+		return nil, o.wrap(err)
 	}
 	return t, nil
 }
@@ -155,13 +162,21 @@ func (t *transfer) finish(err error) (*Result, error) {
 // start tells that attempt n moves content from offset on, now that the size is known.
 func (t *transfer) start(n int, size, offset int64) {
 	if t.meter == nil {
-		t.meter = newMeter(t.opts.Progress, t.job, size, offset)
+		t.meter = newMeter(t.opts.Progress, t.job, size, offset, t.place)
 		if n == 1 {
 			return
 		}
 	}
 	t.meter.resize(size)
 	t.meter.attempt(n, offset)
+}
+
+// advance counts content that moved.
+func (t *transfer) advance(n int64) {
+	t.meter.add(n)
+	if t.place.batch != nil {
+		t.place.batch.moved.Add(n)
+	}
 }
 
 // moving are the options of one transfer command.
@@ -172,6 +187,10 @@ func (t *transfer) moving(moved func(n int)) session.TransferOptions {
 // skip says that the target stays as it is.
 func (t *transfer) skip(size int64) {
 	t.result.Skipped, t.result.Bytes = true, max(size, 0) // a directory has none
+	t.result.SkipReason = "exists"
+	if t.opts.Existing == SkipSame {
+		t.result.SkipReason = "same size and time"
+	}
 }
 
 func (t *transfer) preservesTime() bool { return t.opts.PreserveTime || t.opts.Existing == SkipSame }
@@ -190,7 +209,7 @@ func (c *Client) Download(ctx context.Context, server, remote, local string, opt
 	if err != nil {
 		return nil, err
 	}
-	return t.finish(t.downloadFile(local))
+	return t.finish(t.downloadFile())
 }
 
 // DownloadTo streams a remote file into w. A retry continues where w is, after the same proofs as any resume; as w cannot
@@ -268,6 +287,12 @@ func (t *transfer) upload(src source.Source, key string) error {
 	}
 	defer part.Release()
 	u := &upload{transfer: t, source: src, part: part, verifier: newVerifier(Up, t.opts)}
+	if e := t.place.listed; e != nil && t.opts.Existing != Overwrite && (t.opts.Existing != SkipSame || e.exact()) {
+		if u.settled, err = u.settleWith(*e); u.settled || err != nil {
+			return err
+		}
+		u.settled = true
+	}
 	return u.run()
 }
 
@@ -347,7 +372,7 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 
 // settle applies the ExistingPolicy, once.
 func (u *upload) settle(ctx context.Context, s *session.Session) (done bool, err error) {
-	if u.settled {
+	if u.settled || u.place.absent {
 		return false, nil
 	}
 	done, err = u.settleRemote(ctx, s)
@@ -360,11 +385,18 @@ func (u *upload) settleRemote(ctx context.Context, s *session.Session) (done boo
 		return false, nil
 	}
 	e, err := remotefs.Stat(ctx, s, u.remote)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
-	case err != nil:
+	}
+	if err != nil {
 		return false, err
+	}
+	return u.settleWith(Entry(e))
+}
+
+// settleWith applies the ExistingPolicy to the file that is there.
+func (u *upload) settleWith(e Entry) (done bool, err error) {
+	switch {
 	case u.opts.Existing == FailExisting:
 		return false, fmt.Errorf("remote target: %w", fs.ErrExist)
 	case u.opts.Existing == SkipSame && (e.Size != u.source.Size() || !sameTime(e.ModTime, u.source.ModTime())):
@@ -399,7 +431,7 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 	if offset > 0 && offset == u.source.Size() {
 		return nil
 	}
-	name, moving := u.part.Name(), u.moving(func(n int) { u.meter.add(int64(n)) })
+	name, moving := u.part.Name(), u.moving(func(n int) { u.advance(int64(n)) })
 	var sent int64
 	var err error
 	if offset > 0 && u.appends {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/corexalgo/ftpclient/internal/dircache"
 	"github.com/corexalgo/ftpclient/internal/listing"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -36,6 +37,9 @@ type Entry struct {
 
 // IsDir reports whether e is a directory. A link to one is not.
 func (e Entry) IsDir() bool { return e.Mode.IsDir() }
+
+// exact tells whether the time is known to the second.
+func (e Entry) exact() bool { return e.TimePrecision > 0 && e.TimePrecision <= time.Second }
 
 // List reads a directory, "" being the login directory: its entries sorted by name, without "." and "..". Rows that cannot
 // be read or name something unsafe, and second rows of one name, are errors, joined into the one that is returned beside all
@@ -352,4 +356,32 @@ func (o *operation) names() *remotefs.Op {
 		_, err := o.try(o.c.retry, func(context.Context, int) (bool, error) { return false, o.use(f) })
 		return err
 	}}
+}
+
+// A dirKey is a directory of a server.
+type dirKey struct{ server, dir string }
+
+// look finds what is at Remote by its directory's listing, where the ExistingPolicy depends on it.
+func (b *batch) look(l *lane, srv *server, t *task) {
+	existing := b.opts.Existing
+	if t.listed != nil || t.absent || t.alone || existing == Overwrite || t.Direction == Down && existing != SkipSame || remotefs.IsRoot(t.Remote) {
+		return
+	}
+	dir, name := remotefs.Split(t.Remote)
+	found := b.dirs.Get(b.ctx, dirKey{srv.name, dir}, func() *dircache.Dir[Entry] {
+		op := b.operation(l, "list", srv, dir)
+		defer op.end()
+		entries, faults, err := op.readDir(op.ctx, dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil // each file is asked about by itself
+		}
+		return dircache.NewDir(entries, func(e Entry) string { return e.Name }, len(faults) == 0)
+	})
+	if found == nil {
+		return
+	}
+	if e, ok := found.Entries[name]; ok {
+		t.listed = &e
+	}
+	t.absent = found.Absent(name)
 }

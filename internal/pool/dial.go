@@ -67,6 +67,7 @@ func (p *Pool[C]) connect(ctx context.Context, s *slot[C], since int) error {
 	}
 	s.conn, s.filled = conn, true
 	kind := p.dialed()
+	s.heir = kind == Replaced
 	leave(nil, false)
 	p.report(kind, nil)
 	return nil

@@ -35,6 +35,39 @@ func (p *Pool[C]) keep() {
 	}
 }
 
+// Pace has idle connections pinged at another interval than Options.KeepAlive until end is called; less than 0: never. Of
+// several the shortest counts.
+func (p *Pool[C]) Pace(every time.Duration) (end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pace == nil {
+		p.pace = map[*time.Duration]struct{}{}
+	}
+	p.pace[&every] = struct{}{}
+	p.wake()
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.pace, &every)
+	}
+}
+
+// keepAlive is the interval in force; <= 0: off.
+func (p *Pool[C]) keepAlive() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.pace) == 0 {
+		return p.o.KeepAlive
+	}
+	shortest := time.Duration(-1)
+	for every := range p.pace {
+		if *every > 0 && (shortest < 0 || *every < shortest) {
+			shortest = *every
+		}
+	}
+	return shortest
+}
+
 // wake makes the keeper work out its timetable anew.
 func (p *Pool[C]) wake() {
 	select {
@@ -47,7 +80,8 @@ func (p *Pool[C]) wake() {
 // later cannot be due before the shortest interval is over.
 func (p *Pool[C]) sweep(ctx context.Context) time.Duration {
 	wait := time.Hour
-	for _, interval := range []time.Duration{p.o.KeepAlive, p.o.IdleTimeout} {
+	keepAlive := p.keepAlive()
+	for _, interval := range []time.Duration{keepAlive, p.o.IdleTimeout} {
 		if interval > 0 {
 			wait = min(wait, interval)
 		}
@@ -55,16 +89,16 @@ func (p *Pool[C]) sweep(ctx context.Context) time.Duration {
 	expired := 0
 	p.shelf.Lock()
 	for _, res := range p.takeIdle() {
-		expires, silent := p.o.IdleTimeout-res.IdleDuration(), p.o.KeepAlive-silence(res)
+		expires, silent := p.o.IdleTimeout-res.IdleDuration(), keepAlive-silence(res)
 		expiring := p.o.IdleTimeout > 0 && expires <= 0
-		pinging := p.o.KeepAlive > 0 && silent <= 0
+		pinging := keepAlive > 0 && silent <= 0
 		switch {
 		case !expiring && !pinging:
 			res.ReleaseUnused()
 			if p.o.IdleTimeout > 0 {
 				wait = min(wait, expires)
 			}
-			if p.o.KeepAlive > 0 {
+			if keepAlive > 0 {
 				wait = min(wait, silent)
 			}
 		case !p.units.TryAcquire(1):

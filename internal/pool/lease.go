@@ -28,6 +28,9 @@ func (l *Lease[C]) Conn() C { return l.conn }
 // Reused reports that the connection was not dialed for this lease.
 func (l *Lease[C]) Reused() bool { return l.reused }
 
+// Replaced reports that the connection was dialed for this lease because another one had been lost.
+func (l *Lease[C]) Replaced() bool { return !l.reused && l.res.Value().heir }
+
 // Release gives the connection back when it is usable and alive, else closes it in the background. It does not
 // block, and does nothing after Release or Retire.
 func (l *Lease[C]) Release() {

@@ -87,7 +87,9 @@ type Pool[C Conn] struct {
 	withheld int  // units taken out of circulation
 	raiseAt  time.Time
 	dialing  int
-	lost     int // connections lost and not yet replaced
+	lost     int                         // connections lost and not yet replaced
+	waiting  int                         // calls of Acquire that wait for their turn
+	pace     map[*time.Duration]struct{} // intervals in place of Options.KeepAlive
 	stats    Stats
 }
 
@@ -95,6 +97,7 @@ type Pool[C Conn] struct {
 type slot[C Conn] struct {
 	conn   C
 	filled bool      // conn was dialed
+	heir   bool      // for one that was lost
 	pinged time.Time // last successful Ping
 	unit   bool      // the destructor gives a unit back
 	gone   chan struct{}
@@ -143,7 +146,7 @@ func (p *Pool[C]) Acquire(ctx context.Context) (*Lease[C], error) {
 
 	since := p.gate.count()
 	for {
-		if p.units.Acquire(ctx, 1) != nil {
+		if p.queue(ctx) != nil {
 			return nil, ended(caller)
 		}
 		lease, err := p.fill(ctx, since)
@@ -158,6 +161,28 @@ func (p *Pool[C]) Acquire(ctx context.Context) (*Lease[C], error) {
 			return nil, err
 		}
 	}
+}
+
+// queue waits for a unit.
+func (p *Pool[C]) queue(ctx context.Context) error {
+	if p.units.TryAcquire(1) {
+		return nil
+	}
+	p.mu.Lock()
+	p.waiting++
+	p.mu.Unlock()
+	err := p.units.Acquire(ctx, 1)
+	p.mu.Lock()
+	p.waiting--
+	p.mu.Unlock()
+	return err
+}
+
+// Waiting tells whether somebody waits in Acquire for a connection that others use.
+func (p *Pool[C]) Waiting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting > 0
 }
 
 // fill turns the unit that its caller holds into a lease; on an error the unit is gone.
@@ -195,7 +220,7 @@ func (p *Pool[C]) examine(ctx context.Context, res *puddle.Resource[*slot[C]]) e
 	if err := look(res.Value().conn); err != nil {
 		return err
 	}
-	if p.o.KeepAlive > 0 && silence(res) > p.o.KeepAlive {
+	if every := p.keepAlive(); every > 0 && silence(res) > every {
 		return p.ping(ctx, res.Value())
 	}
 	return nil

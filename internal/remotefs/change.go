@@ -68,6 +68,27 @@ func (o *Op) Remove(name string) error {
 	})
 }
 
+// RemoveAs removes a name that is known to be a directory, or none. What is not there is no error.
+func (o *Op) RemoveAs(name string, isDir bool) error {
+	if err := CheckRemovable(name); err != nil {
+		return err
+	}
+	return o.delete(name, func(s *session.Session) error {
+		f := s.Delete
+		if isDir {
+			f = s.Rmdir
+		}
+		err := f(o.Ctx, name)
+		if Refused(err) == nil {
+			return err
+		}
+		if _, serr := Stat(o.Ctx, s, name); errors.Is(serr, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
 // delete runs f, which removes one name, until it succeeds or fails for good. A try whose reply was lost may have done it:
 // then the name is found to be absent, and that is success.
 func (o *Op) delete(name string, f func(*session.Session) error) error {

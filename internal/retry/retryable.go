@@ -99,6 +99,12 @@ func local(err error) bool {
 	return as[*fs.PathError](err) || as[*os.LinkError](err)
 }
 
+// DiskFull tells that this machine has no room, or may not write, where the bytes should go: the next file would fare
+// the same.
+func DiskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
+}
+
 // answered decides by what the server said, if it said anything.
 func answered(err error) (again, known bool) {
 	var r *reply.Error

@@ -1,6 +1,7 @@
 package safepath
 
 import (
+	"hash/maphash"
 	"runtime"
 	"sync"
 
@@ -48,11 +49,55 @@ func (c *Collisions) Add(path string) (other string, clash bool) {
 func (c *Collisions) key(path string) string {
 	fold := c.Folding == FoldNames
 	if c.Folding == FoldSystem {
-		fold = runtime.GOOS == "windows" || runtime.GOOS == "darwin"
+		fold = systemFolds
 	}
 	if !fold {
 		return path
 	}
+	return foldName(path)
+}
+
+// systemFolds tells whether the disk that the system usually has takes names for equal that differ in case.
+const systemFolds = runtime.GOOS == "windows" || runtime.GOOS == "darwin"
+
+func foldName(path string) string {
 	// Folding can undo a composition, so normalize again behind it (Unicode, section 3.13, D145).
 	return norm.NFC.String(cases.Fold().String(norm.NFD.String(path)))
+}
+
+// Shared tells which of n names land on the same file as another one.
+func Shared(n int, folding Folding, name func(i int) string) []bool {
+	seen := Collisions{Folding: folding}
+	first := make(map[string]int, n)
+	shared := make([]bool, n)
+	for i := range n {
+		other, clash := seen.Add(name(i))
+		if !clash {
+			first[name(i)] = i
+			continue
+		}
+		shared[first[other]], shared[i] = true, true
+	}
+	return shared
+}
+
+// Targets recognises what it was given before, in eight bytes or so each: by a 64-bit hash, which takes two of a million for
+// the same once in forty million times. The zero value is ready; it is not safe for concurrent use.
+type Targets struct {
+	seed maphash.Seed
+	seen map[uint64]struct{}
+}
+
+// Again records a path on a server, "" for a local one, and tells whether it was recorded before.
+func (t *Targets) Again(server, path string) bool {
+	if t.seen == nil {
+		t.seed, t.seen = maphash.MakeSeed(), map[uint64]struct{}{}
+	}
+	if server == "" && systemFolds {
+		path = foldName(path)
+	}
+	sum := maphash.String(t.seed, server+"\x00"+path)
+	_, again := t.seen[sum]
+	t.seen[sum] = struct{}{}
+	return again
 }

@@ -1,0 +1,83 @@
+// Package dircache reads each directory once for all who ask about names in it. It knows no FTP.
+package dircache
+
+import (
+	"context"
+	"strings"
+	"sync"
+)
+
+// A Dir is what a listing showed.
+type Dir[E any] struct {
+	Entries map[string]E // by name
+	Whole   bool         // nothing was left out
+	folded  map[string]struct{}
+}
+
+// NewDir makes a Dir.
+func NewDir[E any](entries []E, name func(E) string, whole bool) *Dir[E] {
+	d := &Dir[E]{Entries: make(map[string]E, len(entries)), Whole: whole, folded: make(map[string]struct{}, len(entries))}
+	for _, e := range entries {
+		d.Entries[name(e)] = e
+		d.folded[strings.ToLower(name(e))] = struct{}{}
+	}
+	return d
+}
+
+// Absent tells whether the listing proves that there is no such name, in no spelling that differs in letter case alone.
+// Names that begin with a dot are left out of many listings.
+func (d *Dir[E]) Absent(name string) bool {
+	_, there := d.folded[strings.ToLower(name)]
+	return d.Whole && !there && !strings.HasPrefix(name, ".")
+}
+
+// kept is how many directories a Cache remembers: those that its callers are just about.
+const kept = 64
+
+// A Cache reads directories. It is safe for concurrent use.
+type Cache[K comparable, E any] struct {
+	mu    sync.Mutex // guards what follows
+	dirs  map[K]*reading[E]
+	order []K // of dirs, oldest first
+}
+
+type reading[E any] struct {
+	done chan struct{}
+	dir  *Dir[E] // nil: could not be read
+}
+
+// Get returns the directory, which read reads unless somebody has or does; nil: it could not be read, or ctx has ended.
+// It waits for others only as long as ctx lasts.
+func (c *Cache[K, E]) Get(ctx context.Context, key K, read func() *Dir[E]) *Dir[E] {
+	c.mu.Lock()
+	r, known := c.dirs[key]
+	if !known {
+		r = &reading[E]{done: make(chan struct{})}
+		c.remember(key, r)
+	}
+	c.mu.Unlock()
+	if !known {
+		defer close(r.done)
+		r.dir = read()
+		return r.dir
+	}
+	select {
+	case <-r.done:
+		return r.dir
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// remember forgets the oldest when there are too many. The caller holds mu.
+func (c *Cache[K, E]) remember(key K, r *reading[E]) {
+	if c.dirs == nil {
+		c.dirs = map[K]*reading[E]{}
+	}
+	if len(c.order) >= kept {
+		delete(c.dirs, c.order[0])
+		c.order = c.order[1:]
+	}
+	c.dirs[key] = r
+	c.order = append(c.order, key)
+}

@@ -1,0 +1,334 @@
+// Package mirror compares two trees and says what makes one like the other. It reads neither.
+package mirror
+
+import (
+	"errors"
+	"io/fs"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/corexalgo/ftpclient/internal/join"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+)
+
+// Compare says when files of both sides are the same.
+type Compare int
+
+// The comparisons.
+const (
+	SizeAndTime Compare = iota
+	Size
+	Hash
+)
+
+// Options say what is compared, and how.
+type Options struct {
+	Up               bool     // the local tree is the source
+	Include, Exclude []string // valid patterns
+	Delete           bool
+	Compare          Compare
+}
+
+// Questions are what the trees do not tell.
+type Questions struct {
+	// Times are the exact modification times of remote files; zero where the server does not tell.
+	Times func(rels []string) ([]time.Time, error)
+	// Same tells of each file whether both sides have the same content.
+	Same func(rels []string) ([]bool, error)
+}
+
+// A Node is what one of the trees has under a path.
+type Node struct {
+	Mode      fs.FileMode
+	Size      int64
+	ModTime   time.Time     // zero unknown
+	Precision time.Duration // of ModTime
+}
+
+// Kind is what a Step does.
+type Kind int
+
+// The kinds.
+const (
+	Copy Kind = iota
+	Mkdir
+	Delete
+	Skip
+)
+
+// A Step is what becomes of one path.
+type Step struct {
+	Kind   Kind
+	Rel    string
+	IsDir  bool
+	Size   int64
+	Reason string
+}
+
+// A Plan is all steps in the order of the trees, but for deletions, which come last, each directory after what is in it.
+type Plan struct {
+	Steps      []Step
+	Unchanged  int  // files
+	Incomplete bool // something of a tree could not be read: there are no deletions
+	Faults     []join.Fault
+}
+
+// A planner compares two trees.
+type planner struct {
+	opts   Options
+	ask    Questions
+	plan   Plan
+	doubts []doubt
+	dead   []Step              // deletions, in the order of the trees
+	kept   map[string]struct{} // directories of the target in which something stays
+	closed string              // a path below which nothing is done; "": none
+	fatal  error
+}
+
+// A doubt is a file whose sizes are equal.
+type doubt struct {
+	at    int // index of its Step, made in case it is needed
+	local time.Time
+}
+
+// doubtful is how many doubts are settled at a time.
+const doubtful = 256
+
+// Make compares the trees. A source that cannot be read at all, and any question that fails, is an error.
+func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) (Plan, error) {
+	p := &planner{opts: opts, ask: ask, kept: map[string]struct{}{}}
+	for pair := range join.Trees(remote, local, p.fault) {
+		if p.fatal != nil {
+			break
+		}
+		if p.closed != "" && strings.HasPrefix(pair.Path, p.closed+"/") {
+			continue
+		}
+		p.compare(pair)
+		if len(p.doubts) >= doubtful {
+			p.settle()
+		}
+	}
+	p.settle()
+	p.finish()
+	return p.plan, p.fatal
+}
+
+func (p *planner) fault(f join.Fault) {
+	source := f.Left != p.opts.Up
+	switch {
+	case f.Path != "":
+		p.plan.Incomplete = true
+		p.plan.Faults = append(p.plan.Faults, f)
+	case source || !errors.Is(f.Err, fs.ErrNotExist): // a target that is missing will be made
+		p.fatal = f.Err
+	}
+}
+
+func kindName(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "directory"
+	case mode.IsRegular():
+		return "file"
+	case mode&fs.ModeSymlink != 0:
+		return "symbolic link"
+	}
+	return "special file"
+}
+
+// compare decides what becomes of one path.
+func (p *planner) compare(pair join.Pair[Node, Node]) {
+	from, to := pair.Left, pair.Right
+	if p.opts.Up {
+		from, to = to, from
+	}
+	rel := pair.Path
+	if p.leavesAlone(rel, from, to) {
+		p.keep(rel)
+		return
+	}
+	if from == nil {
+		if !p.opts.Delete {
+			return
+		}
+		p.dead = append(p.dead, step(Delete, rel, to, "deleted at the source"))
+		return
+	}
+	unsafe := safepath.CheckLocal(path.Base(rel))
+	switch {
+	case !p.opts.Up && unsafe != nil:
+		p.plan.Faults = append(p.plan.Faults, join.Fault{Path: rel, Left: true, Err: unsafe})
+		p.skip(rel, from, "unsafe name")
+	case !from.Mode.IsDir() && !from.Mode.IsRegular():
+		p.skip(rel, from, kindName(from.Mode))
+	case to == nil:
+		p.add(rel, from, "missing")
+	case from.Mode.Type() != to.Mode.Type() && !p.opts.Delete:
+		p.skip(rel, from, "type changed: a "+kindName(to.Mode)+" is in the way")
+	case from.Mode.Type() != to.Mode.Type():
+		p.dead = append(p.dead, step(Delete, rel, to, "type changed"))
+		p.add(rel, from, "type changed")
+	case from.Mode.IsDir():
+	case from.Size != to.Size:
+		p.add(rel, from, "size differs")
+	case p.opts.Compare == Size:
+		p.plan.Unchanged++
+	case p.opts.Compare == Hash:
+		p.doubt(rel, from, pair.Right, "content differs")
+	case from.ModTime.IsZero() || to.ModTime.IsZero():
+		p.add(rel, from, "time unknown")
+	case !Covers(pair.Left.ModTime, pair.Left.Precision, pair.Right.ModTime):
+		p.add(rel, from, older(from.ModTime, to.ModTime))
+	case Exact(pair.Left.Precision):
+		p.plan.Unchanged++
+	default:
+		p.doubt(rel, from, pair.Right, "time differs")
+	}
+}
+
+func older(from, to time.Time) string {
+	if from.After(to) {
+		return "newer"
+	}
+	return "older"
+}
+
+// Exact tells a time that is known to the second.
+func Exact(precision time.Duration) bool { return precision > 0 && precision <= time.Second }
+
+// Covers tells whether t may be what was listed, as exactly as the listing tells it.
+func Covers(listed time.Time, precision time.Duration, t time.Time) bool {
+	if precision <= time.Second {
+		return listed.Truncate(time.Second).Equal(t.Truncate(time.Second))
+	}
+	since := t.Sub(listed)
+	return since >= 0 && since < precision
+}
+
+// leavesAlone applies Include and Exclude. What an unfinished transfer keeps is nobody else's.
+func (p *planner) leavesAlone(rel string, from, to *Node) bool {
+	if safepath.IsOurs(path.Base(rel)) {
+		return true
+	}
+	for name := rel; name != "."; name = path.Dir(name) {
+		if matches(p.opts.Exclude, name) {
+			return true
+		}
+	}
+	is := from
+	if is == nil {
+		is = to
+	}
+	return !is.Mode.IsDir() && len(p.opts.Include) > 0 && !matches(p.opts.Include, rel)
+}
+
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return doublestar.MatchUnvalidated(p, name) })
+}
+
+// keep says that something under rel stays, and so do the directories above it.
+func (p *planner) keep(rel string) {
+	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+		p.kept[dir] = struct{}{}
+	}
+}
+
+func step(kind Kind, rel string, n *Node, reason string) Step {
+	s := Step{Kind: kind, Rel: rel, IsDir: n.Mode.IsDir(), Size: n.Size, Reason: reason}
+	if s.IsDir {
+		s.Size = 0
+	}
+	return s
+}
+
+func (p *planner) add(rel string, from *Node, reason string) {
+	kind := Copy
+	if from.Mode.IsDir() {
+		kind = Mkdir
+	}
+	p.plan.Steps = append(p.plan.Steps, step(kind, rel, from, reason))
+}
+
+// skip leaves a path, and all that either side has below it, as it is.
+func (p *planner) skip(rel string, from *Node, reason string) {
+	p.plan.Steps = append(p.plan.Steps, step(Skip, rel, from, reason))
+	p.closed = rel
+	p.kept[rel] = struct{}{}
+	p.keep(rel)
+}
+
+// doubt makes a Step for the file, in case it turns out to differ.
+func (p *planner) doubt(rel string, from, local *Node, reason string) {
+	p.doubts = append(p.doubts, doubt{len(p.plan.Steps), local.ModTime})
+	p.add(rel, from, reason)
+}
+
+// settle asks about the doubts.
+func (p *planner) settle() {
+	if len(p.doubts) == 0 || p.fatal != nil {
+		return
+	}
+	rels := make([]string, len(p.doubts))
+	for i, d := range p.doubts {
+		rels[i] = p.plan.Steps[d.at].Rel
+	}
+	var same []bool
+	if p.opts.Compare == Hash {
+		same, p.fatal = p.ask.Same(rels)
+	} else {
+		same, p.fatal = p.sameTimes(rels)
+	}
+	if p.fatal != nil {
+		return
+	}
+	drop := map[int]bool{}
+	for i, d := range p.doubts {
+		if drop[d.at] = same[i]; same[i] {
+			p.plan.Unchanged++
+		}
+	}
+	kept := p.plan.Steps[:0]
+	for i, s := range p.plan.Steps {
+		if !drop[i] {
+			kept = append(kept, s)
+		}
+	}
+	p.plan.Steps, p.doubts = kept, p.doubts[:0]
+}
+
+// sameTimes asks for the times that a listing told to the minute or the day.
+func (p *planner) sameTimes(rels []string) ([]bool, error) {
+	times, err := p.ask.Times(rels)
+	if err != nil {
+		return nil, err
+	}
+	same := make([]bool, len(rels))
+	for i, d := range p.doubts {
+		// A server that does not tell a file's time by itself has told all it knows.
+		same[i] = times[i].IsZero() || Covers(times[i], time.Second, d.local)
+		from, to := times[i], d.local
+		if p.opts.Up {
+			from, to = to, from
+		}
+		p.plan.Steps[d.at].Reason = older(from, to)
+	}
+	return same, nil
+}
+
+// finish puts the deletions last, what is in a directory before it.
+func (p *planner) finish() {
+	if p.plan.Incomplete {
+		return
+	}
+	for _, s := range slices.Backward(p.dead) {
+		if _, stays := p.kept[s.Rel]; !stays {
+			p.plan.Steps = append(p.plan.Steps, s)
+		}
+	}
+}

@@ -1,0 +1,343 @@
+package ftpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/corexalgo/ftpclient/internal/mirror"
+	"github.com/corexalgo/ftpclient/internal/remotefs"
+	"github.com/corexalgo/ftpclient/internal/reply"
+)
+
+// Compare says when a file is taken to be the same on both sides of a mirror.
+type Compare int
+
+// The comparisons.
+const (
+	// CompareSizeAndTime needs sizes and modification times to be equal, to the second if the server tells seconds, by MLSD
+	// or MDTM. Copies get the source's time; on a server that cannot set times each plan copies everything.
+	CompareSizeAndTime Compare = iota
+	// CompareSize needs sizes to be equal.
+	CompareSize
+	// CompareHash needs the server's digest to equal the local one. Without digests there is no plan: ErrUnverifiable.
+	CompareHash
+)
+
+// MirrorOptions says what a mirror is of. The zero value, and nil, make a local folder like a remote one and delete nothing.
+type MirrorOptions struct {
+	Direction Direction // of the copies: Down makes the local folder like the remote one, Up the other way round
+	// Include are patterns of the files to mirror, all if there are none; Exclude are patterns of files and directories to
+	// leave alone. Both are doublestar globs on the slash separated path below the folder. What they leave out is neither
+	// copied nor deleted.
+	Include, Exclude []string
+	Delete           bool // what the source does not have
+	Compare          Compare
+}
+
+// PlanMirror finds out what must be done to make one folder like another, and does nothing of it. It lists both trees, and
+// asks no more than the times that the listings do not tell to the second, or with CompareHash the digests of the files of
+// equal size.
+//
+// A source that cannot be listed at all is an error. What could not be read of it otherwise is in Plan.Faults, the plan is
+// Incomplete, and deletes nothing: what was not seen may be there. A target that is missing is an empty one.
+func (c *Client) PlanMirror(ctx context.Context, server, remoteDir, localDir string, opts *MirrorOptions) (*Plan, error) {
+	op, err := c.begin(ctx, "mirror", server, remoteDir)
+	if err != nil {
+		return nil, err
+	}
+	defer op.end()
+	var o MirrorOptions
+	if opts != nil {
+		o = *opts
+	}
+	plan, err := op.planMirror(remoteDir, localDir, o)
+	if err != nil {
+		return nil, op.wrap(err)
+	}
+	return plan, nil
+}
+
+func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (*Plan, error) {
+	walk := &WalkOptions{Include: opts.Include, Exclude: opts.Exclude, CoarseTimes: true}
+	if _, err := walk.withDefaults(); err != nil {
+		return nil, err
+	}
+	walk.Include = nil // what they leave alone must be seen, as its directory cannot be deleted
+	if opts.Delete && opts.Direction == Up {
+		walk.Exclude = nil
+	}
+	remote := func(rel string) string { return remotefs.Below(remoteDir) + rel }
+	local := func(rel string) string { return filepath.Join(localDir, filepath.FromSlash(rel)) }
+	made, err := mirror.Make(o.remoteNodes(remoteDir, walk), localNodes(localDir), mirror.Options{
+		Up: opts.Direction == Up, Include: opts.Include, Exclude: opts.Exclude, Delete: opts.Delete, Compare: mirror.Compare(opts.Compare),
+	}, mirror.Questions{
+		Times: func(rels []string) ([]time.Time, error) {
+			names := make([]string, len(rels))
+			for i, rel := range rels {
+				names[i] = remote(rel)
+			}
+			return o.times(names)
+		},
+		Same: func(rels []string) ([]bool, error) {
+			return o.sameContent(rels, remote, local)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	plan := &Plan{
+		Server: o.srv.name, Direction: opts.Direction, RemoteDir: remoteDir, LocalDir: localDir,
+		Unchanged: made.Unchanged, Incomplete: made.Incomplete,
+	}
+	for _, s := range made.Steps {
+		plan.Actions = append(plan.Actions, Action{
+			Kind: ActionKind(s.Kind), Remote: remote(s.Rel), Local: local(s.Rel), Size: s.Size, Reason: s.Reason, IsDir: s.IsDir,
+		})
+	}
+	for _, f := range made.Faults {
+		plan.Faults = append(plan.Faults, PlanFault{Path: remote(f.Path), Err: f.Err.Error()})
+	}
+	return plan, nil
+}
+
+// ActionKind is what an Action does.
+type ActionKind int
+
+// The kinds.
+const (
+	ActionCopy   ActionKind = iota // the file is copied
+	ActionMkdir                    // the directory is made
+	ActionDelete                   // the file, or the then empty directory, is deleted from the target
+	ActionSkip                     // nothing is done, for the Reason
+)
+
+var actionKinds = []string{"copy", "mkdir", "delete", "skip"}
+
+// String is "copy", "mkdir", "delete" or "skip".
+func (k ActionKind) String() string {
+	if k < 0 || int(k) >= len(actionKinds) {
+		return fmt.Sprintf("ActionKind(%d)", int(k))
+	}
+	return actionKinds[k]
+}
+
+// MarshalText is String.
+func (k ActionKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (k *ActionKind) UnmarshalText(text []byte) error {
+	i := slices.Index(actionKinds, string(text))
+	if i < 0 {
+		return fmt.Errorf("%s is no kind of action", reply.Quote(string(text)))
+	}
+	*k = ActionKind(i)
+	return nil
+}
+
+// An Action is what a Plan does about one file or directory.
+type Action struct {
+	Kind   ActionKind `json:"kind"`
+	Remote string     `json:"remote"`
+	Local  string     `json:"local"`
+	Size   int64      `json:"size"` // of the file that is copied, skipped or deleted, in bytes; -1 unknown
+	Reason string     `json:"reason"`
+	IsDir  bool       `json:"dir,omitempty"`
+}
+
+// A PlanFault is something that could not be read, or may not be copied, when a Plan was made.
+type PlanFault struct {
+	Path string `json:"path"` // the remote one
+	Err  string `json:"error"`
+}
+
+// A Plan says what makes one folder like another: look at it, take Actions out, Apply it. It can be written as JSON and read
+// back. Reasons are "missing", "size differs", "newer", "older", "time unknown", "content differs", "type changed…", "deleted
+// at the source", "unsafe name", "symbolic link" and "special file"; of a time it is the source's that is newer or older.
+type Plan struct {
+	Server     string      `json:"server"`
+	Direction  Direction   `json:"direction"`
+	RemoteDir  string      `json:"remote_dir"`
+	LocalDir   string      `json:"local_dir"`
+	Actions    []Action    `json:"actions"`              // in the order of the trees; deletions last
+	Unchanged  int         `json:"unchanged"`            // files that are the same on both sides
+	Incomplete bool        `json:"incomplete,omitempty"` // a folder could not be read: nothing is deleted
+	Faults     []PlanFault `json:"faults,omitempty"`     // what failed; Apply reports each as a failure
+}
+
+// Copies is how many files the plan copies, and how many bytes they have as far as that is known.
+func (p *Plan) Copies() (files int, bytes int64) {
+	for _, a := range p.Actions {
+		if a.Kind == ActionCopy {
+			files++
+			bytes += max(a.Size, 0)
+		}
+	}
+	return files, bytes
+}
+
+// String is a table: a row an action, and a line that sums it up.
+func (p *Plan) String() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	counts := make([]int, len(actionKinds))
+	for _, a := range p.Actions {
+		if int(a.Kind) < len(counts) && a.Kind >= 0 {
+			counts[a.Kind]++
+		}
+		name, size := strings.TrimPrefix(a.Remote, remotefs.Below(p.RemoteDir)), strconv.FormatInt(a.Size, 10)
+		if a.IsDir {
+			name, size = name+"/", "-"
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", a.Kind, size, reply.Printable(name), a.Reason)
+	}
+	_ = w.Flush() // into memory
+	for _, f := range p.Faults {
+		fmt.Fprintf(&b, "cannot read %s: %s\n", reply.Printable(f.Path), reply.Printable(f.Err))
+	}
+	_, bytes := p.Copies()
+	fmt.Fprintf(&b, "%s: %d to copy (%d bytes), %d directories to make, %d to delete, %d to skip, %d unchanged\n",
+		p.Direction, counts[ActionCopy], bytes, counts[ActionMkdir], counts[ActionDelete], counts[ActionSkip], p.Unchanged)
+	return b.String()
+}
+
+var errIncomplete = fmt.Errorf("not everything was read, and nothing may be deleted: %w", fs.ErrInvalid)
+
+// Apply does what a plan says, as a batch of its copies: first what a changed type needs to be deleted, directories and
+// copies, and last, if nothing failed, what else is to be deleted. Each deletion is of one name: a directory in which
+// something appeared since stays. Copies get the time of their source. Skips count as skipped, and Faults as failed. A
+// plan that is Incomplete and deletes nevertheless is refused. Applying a plan twice does no harm.
+func (c *Client) Apply(ctx context.Context, plan *Plan, opts *BatchOptions) (*BatchResult, error) {
+	if plan.Incomplete && slices.ContainsFunc(plan.Actions, func(a Action) bool { return a.Kind == ActionDelete }) {
+		return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, errIncomplete)
+	}
+	var o BatchOptions
+	if opts != nil {
+		o = *opts
+	}
+	o.PreserveTime, o.Existing = true, Overwrite
+	var tree *os.Root
+	if plan.Direction == Down {
+		var err error
+		if tree, err = openTree(plan.LocalDir); err != nil {
+			return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, err)
+		}
+		defer func() { _ = tree.Close() }()
+	}
+	a := newApplication(plan, tree)
+	all := func(tasks []task) func(*batch) iter.Seq[task] {
+		return func(*batch) iter.Seq[task] { return slices.Values(tasks) }
+	}
+	lastly := func(tasks []task) func(*batch) iter.Seq[task] {
+		return func(b *batch) iter.Seq[task] {
+			if _, failed := b.counts(); failed > 0 && len(tasks) > 0 {
+				c.log.Warn("ftp mirror deletes nothing, as not everything was copied")
+				tasks = nil
+			}
+			return slices.Values(tasks)
+		}
+	}
+	return c.batch(ctx, &o, plan.Server, nil,
+		pass{all(a.first), true}, pass{all(a.dirs), false}, pass{all(a.rest), false},
+		pass{lastly(a.deadFiles), false}, pass{lastly(a.deadDirs), true})
+}
+
+// An application is the tasks of a plan. Each list is done before the next one begins.
+type application struct {
+	plan                *Plan
+	tree                *os.Root
+	first               []task // deletions that make room
+	dirs, rest          []task
+	deadFiles, deadDirs []task
+}
+
+func newApplication(plan *Plan, tree *os.Root) *application {
+	a := &application{plan: plan, tree: tree}
+	room := map[string]bool{} // paths that get something else
+	for _, act := range plan.Actions {
+		if act.Kind == ActionCopy || act.Kind == ActionMkdir {
+			room[act.Remote] = true
+		}
+	}
+	for _, f := range plan.Faults {
+		job := Job{Direction: plan.Direction, Server: plan.Server, Remote: f.Path}
+		a.rest = append(a.rest, task{Job: job, err: errors.New(f.Err)})
+	}
+	for _, act := range plan.Actions {
+		t := task{Job: Job{Direction: plan.Direction, Server: plan.Server, Remote: act.Remote, Local: act.Local}, tree: tree}
+		rel, err := filepath.Rel(plan.LocalDir, act.Local)
+		if t.rel = rel; err != nil || !filepath.IsLocal(rel) {
+			t.err = fmt.Errorf("%w: the plan leads out of its folder", ErrUnsafeName)
+		}
+		switch {
+		case t.err != nil:
+			a.rest = append(a.rest, t)
+		case act.Kind == ActionCopy:
+			a.rest = append(a.rest, t)
+		case act.Kind == ActionSkip:
+			t.skip = act.Reason
+			a.rest = append(a.rest, t)
+		case act.Kind == ActionMkdir:
+			t.act = a.mkdir(t.Remote, t.rel)
+			a.dirs = append(a.dirs, t)
+		case makesRoom(room, act.Remote):
+			t.act, t.removes = a.remove(t.rel, act), true
+			a.first = append(a.first, t)
+		case act.IsDir:
+			t.act, t.removes = a.remove(t.rel, act), true
+			a.deadDirs = append(a.deadDirs, t)
+		default:
+			t.act, t.removes = a.remove(t.rel, act), true
+			a.deadFiles = append(a.deadFiles, t)
+		}
+	}
+	return a
+}
+
+// makesRoom tells whether name, or a directory that it is in, gets something else in its place.
+func makesRoom(room map[string]bool, name string) bool {
+	for ; name != "." && name != "/"; name = path.Dir(name) {
+		if room[name] {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *application) mkdir(remote, rel string) action {
+	if a.plan.Direction == Up {
+		return mkdirRemote(remote)
+	}
+	return func(*operation) error { return a.tree.MkdirAll(rel, 0o777) }
+}
+
+var errChangedSince = errors.New("changed since the plan was made")
+
+// remove deletes just what the plan saw.
+func (a *application) remove(rel string, act Action) action {
+	if a.plan.Direction == Up {
+		return func(op *operation) error { return op.names().RemoveAs(act.Remote, act.IsDir) }
+	}
+	return func(*operation) error {
+		info, err := a.tree.Lstat(rel)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case info.IsDir() != act.IsDir, info.Mode().IsRegular() && act.Size >= 0 && info.Size() != act.Size:
+			return errChangedSince
+		}
+		return a.tree.Remove(rel)
+	}
+}

@@ -1,0 +1,410 @@
+package ftpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/corexalgo/ftpclient/internal/join"
+	"github.com/corexalgo/ftpclient/internal/localfs"
+	"github.com/corexalgo/ftpclient/internal/mirror"
+	"github.com/corexalgo/ftpclient/internal/remotefs"
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+	"github.com/corexalgo/ftpclient/internal/session"
+)
+
+// DownloadDir fetches all that is below a remote directory into a local folder, which is made if it is missing. It begins
+// while the tree is still being listed. Empty directories are made too. Links and special files are reported, and skipped.
+// A listed name that cannot be a local one, and a directory that cannot be read, is a failure of its own.
+//
+// With Existing: SkipSame a second call finds what is the same by the listings; where they tell times to the minute or
+// the day only, the exact ones of files that may be the same are asked for, many in one round trip. It is like
+// DownloadFiles in all else.
+func (c *Client) DownloadDir(ctx context.Context, server, remoteDir, localDir string, opts *BatchOptions) (*BatchResult, error) {
+	tree, err := openTree(localDir)
+	if err != nil {
+		return &BatchResult{}, wrap("batch", server, remoteDir, err)
+	}
+	defer func() { _ = tree.Close() }()
+	return c.batch(ctx, opts, server, nil, pass{tasks: func(b *batch) iter.Seq[task] {
+		return b.sharpened(server, remoteDir, func(op *operation) iter.Seq[task] {
+			d := downloadTree{batch: b, server: server, remoteDir: remoteDir, localDir: localDir, tree: tree}
+			return d.tasks(op)
+		})
+	}})
+}
+
+// UploadDir stores all that is below a local folder in a remote directory, which is made if it is missing. It is like
+// DownloadDir in all else.
+func (c *Client) UploadDir(ctx context.Context, server, localDir, remoteDir string, opts *BatchOptions) (*BatchResult, error) {
+	return c.batch(ctx, opts, server, nil, pass{tasks: func(b *batch) iter.Seq[task] {
+		return b.sharpened(server, remoteDir, func(op *operation) iter.Seq[task] {
+			u := uploadTree{batch: b, server: server, remoteDir: remoteDir, localDir: localDir}
+			return u.tasks(op)
+		})
+	}})
+}
+
+// walkOptions are those of the options of a batch.
+func (b *batch) walkOptions() *WalkOptions {
+	return &WalkOptions{Include: b.opts.Include, Exclude: b.opts.Exclude, CoarseTimes: true}
+}
+
+// collide makes all tasks fail that have a target in common.
+func collide(tasks []task, folding safepath.Folding, target func(task) string) {
+	for i, shared := range safepath.Shared(len(tasks), folding, func(i int) string { return target(tasks[i]) }) {
+		if shared && tasks[i].err == nil {
+			tasks[i].err = fmt.Errorf("%w: more than one of the files would become %s", ErrNameCollision, reply.Quote(path.Base(target(tasks[i]))))
+		}
+	}
+}
+
+// A pass is tasks that are done before the next pass begins, one after the other if need be.
+type pass struct {
+	tasks   func(*batch) iter.Seq[task]
+	inOrder bool
+}
+
+// An action is something that a batch does besides moving files.
+type action func(*operation) error
+
+// A task is a Job with what the batch knows of it.
+type task struct {
+	Job
+	order int // among all tasks
+	index int // among the files
+
+	tree *os.Root // place.tree and rel
+	rel  string
+
+	err     error  // it fails with that
+	skip    string // it is skipped, for that reason
+	act     action // it is no file: it counts only if it fails, or removes something
+	removes bool
+	listed  *Entry // what a listing showed of Remote
+	absent  bool   // a listing showed that there is no Remote
+	alone   bool   // it is the only job in its directory
+}
+
+// failed is a task that fails.
+func failed(job Job, err error) task { return task{Job: job, err: err} }
+
+// A downloadTree makes tasks of a remote tree.
+type downloadTree struct {
+	*batch
+	server, remoteDir, localDir string
+	tree                        *os.Root
+	levels                      []level // of directories on the way to where the walk is
+	closed                      string  // a path below which nothing is done; "": none
+}
+
+// A level is a directory, and the names in it so far.
+type level struct {
+	dir   string
+	names safepath.Collisions
+}
+
+func (d *downloadTree) tasks(op *operation) iter.Seq[task] {
+	return func(yield func(task) bool) {
+		for item := range op.remoteTree(d.remoteDir, d.walkOptions()) {
+			if d.closed != "" && strings.HasPrefix(item.Path, d.closed+"/") {
+				continue
+			}
+			t, ok := d.task(item)
+			if ok && !yield(t) {
+				return
+			}
+			if op.ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// task is false for a directory, which is made at once.
+func (d *downloadTree) task(item join.Item[Entry]) (t task, ok bool) {
+	e, rel := item.Value, filepath.FromSlash(item.Path)
+	t = task{Job: Job{Direction: Down, Server: d.server, Remote: e.Path, Local: filepath.Join(d.localDir, rel)}, tree: d.tree, rel: rel}
+	if item.Err != nil {
+		t.err = item.Err
+		return t, true
+	}
+	if t.err = d.admit(item.Path, e.Name); t.err != nil {
+		d.closed = item.Path
+		return t, true
+	}
+	switch {
+	case e.IsDir():
+		if t.err = d.tree.MkdirAll(rel, 0o777); t.err != nil {
+			d.closed = item.Path
+		}
+		return t, t.err != nil
+	case e.Mode&fs.ModeSymlink != 0:
+		t.skip = "symbolic link"
+	case e.Mode.Type()&^fs.ModeIrregular != 0:
+		t.skip = "special file"
+	}
+	t.listed = &e
+	return t, true
+}
+
+// admit finds names that cannot be local ones, or are two for one.
+func (d *downloadTree) admit(rel, name string) error {
+	if err := safepath.CheckLocal(name); err != nil {
+		return err
+	}
+	dir := path.Dir(rel)
+	for n := len(d.levels); n > 0 && d.levels[n-1].dir != dir && !strings.HasPrefix(dir, d.levels[n-1].dir+"/"); n-- {
+		d.levels = d.levels[:n-1]
+	}
+	if n := len(d.levels); n == 0 || d.levels[n-1].dir != dir {
+		d.levels = append(d.levels, level{dir: dir})
+	}
+	if other, clash := d.levels[len(d.levels)-1].names.Add(name); clash {
+		return fmt.Errorf("%w: %q is the name of %q on this system", ErrNameCollision, name, other)
+	}
+	return nil
+}
+
+// An uploadTree makes tasks of a local tree.
+type uploadTree struct {
+	*batch
+	server, localDir, remoteDir string
+	blind                       bool // something of the remote tree could not be read: what was not seen may be there
+}
+
+func (u *uploadTree) tasks(op *operation) iter.Seq[task] {
+	return func(yield func(task) bool) {
+		opts, err := u.walkOptions().withDefaults()
+		if err != nil {
+			yield(failed(u.job(""), err))
+			return
+		}
+		local := func(yield func(join.Item[fs.FileInfo]) bool) {
+			closed := ""
+			for e := range localfs.Walk(u.localDir) {
+				isDir := e.Info != nil && e.Info.IsDir()
+				switch {
+				case closed != "" && strings.HasPrefix(e.Path, closed+"/"):
+					continue
+				case matchesAny(opts.Exclude, e.Path) && isDir:
+					closed = e.Path
+					continue
+				case safepath.IsOurs(path.Base(e.Path)), matchesAny(opts.Exclude, e.Path),
+					e.Err == nil && !isDir && len(opts.Include) > 0 && !matchesAny(opts.Include, e.Path):
+					continue
+				}
+				if !yield(join.Item[fs.FileInfo]{Path: e.Path, Value: e.Info, Err: e.Err}) {
+					return
+				}
+			}
+		}
+		remote := func(func(join.Item[Entry]) bool) {} // where nothing depends on what is there, nobody looks
+		if u.opts.Existing != Overwrite {
+			remote = op.remoteTree(u.remoteDir, &WalkOptions{Exclude: opts.Exclude, CoarseTimes: true})
+		} else {
+			u.blind = true
+		}
+		stopped := false
+		pairs := join.Trees(local, remote, func(f join.Fault) {
+			if !f.Left {
+				u.blind = u.blind || f.Path != "" || !errors.Is(f.Err, fs.ErrNotExist)
+				return
+			}
+			stopped = stopped || !yield(failed(u.job(f.Path), f.Err))
+		})
+		for p := range pairs {
+			if stopped || op.ctx.Err() != nil {
+				return
+			}
+			if p.Left == nil {
+				continue
+			}
+			if t, ok := u.task(p); ok && !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+func (u *uploadTree) job(rel string) Job {
+	return Job{
+		Direction: Up, Server: u.server,
+		Remote: strings.TrimSuffix(remotefs.Below(u.remoteDir)+rel, "/"), Local: filepath.Join(u.localDir, filepath.FromSlash(rel)),
+	}
+}
+
+// task is false where there is nothing to do.
+func (u *uploadTree) task(p join.Pair[fs.FileInfo, Entry]) (t task, ok bool) {
+	t = task{Job: u.job(p.Path), listed: p.Right}
+	// Names that begin with a dot are left out of many listings.
+	t.absent = p.Right == nil && !u.blind && !strings.HasPrefix(p.Path, ".") && !strings.Contains(p.Path, "/.")
+	switch mode := (*p.Left).Mode(); {
+	case mode.IsDir():
+		if p.Right != nil && p.Right.IsDir() {
+			return t, false
+		}
+		t.act = mkdirRemote(t.Remote)
+	case mode&fs.ModeSymlink != 0:
+		t.skip = "symbolic link"
+	case !mode.IsRegular():
+		t.skip = "special file"
+	}
+	return t, true
+}
+
+func mkdirRemote(dir string) action {
+	return func(op *operation) error {
+		return op.names().Try(func(s *session.Session) error {
+			_, err := remotefs.MkdirAll(op.ctx, s, dir)
+			return err
+		})
+	}
+}
+
+// sharpened runs the tasks of a tree, and finds out to the second the times of those files of which a listing told less,
+// where only that can show that they are the same.
+func (b *batch) sharpened(server, dir string, tasks func(*operation) iter.Seq[task]) iter.Seq[task] {
+	return func(yield func(task) bool) {
+		b.c.running.Add(1)
+		op := b.c.operation(b.ctx, "list", b.c.servers[server], dir)
+		defer op.end()
+		if b.opts.Existing != SkipSame {
+			tasks(op)(yield)
+			return
+		}
+		var held []task // in order, with doubts of them
+		doubts := 0
+		flush := func() bool {
+			if doubts > 0 {
+				sharpen(op, held)
+			}
+			for _, t := range held {
+				if !yield(t) {
+					return false
+				}
+			}
+			held, doubts = held[:0], 0
+			return true
+		}
+		for t := range tasks(op) {
+			held = append(held, t)
+			if t.maybeSame() {
+				doubts++
+			}
+			if doubts == 0 || doubts >= 256 || len(held) >= 4096 {
+				if !flush() {
+					return
+				}
+			}
+		}
+		flush()
+	}
+}
+
+// maybeSame tells whether only the exact time can show that the file is the same on both sides.
+func (t *task) maybeSame() bool {
+	if t.listed == nil || t.err != nil || t.skip != "" || t.act != nil || t.listed.exact() {
+		return false
+	}
+	info, err := os.Lstat(t.Local)
+	return err == nil && info.Size() == t.listed.Size && mirror.Covers(t.listed.ModTime, t.listed.TimePrecision, info.ModTime())
+}
+
+// sharpen asks for exact times. Where they cannot be had, each file is asked about by itself.
+func sharpen(op *operation, tasks []task) {
+	var names []string
+	var at []int
+	for i := range tasks {
+		if tasks[i].maybeSame() {
+			names, at = append(names, tasks[i].Remote), append(at, i)
+		}
+	}
+	times, err := op.times(names)
+	if err != nil {
+		return
+	}
+	for i, t := range times {
+		if e := tasks[at[i]].listed; !t.IsZero() {
+			e.ModTime, e.TimePrecision = t, time.Second
+		}
+	}
+}
+
+// remoteNodes is a walk as a mirror compares it.
+func (o *operation) remoteNodes(dir string, opts *WalkOptions) iter.Seq[join.Item[mirror.Node]] {
+	return func(yield func(join.Item[mirror.Node]) bool) {
+		for item := range o.remoteTree(dir, opts) {
+			e := item.Value
+			n := mirror.Node{Mode: e.Mode &^ fs.ModeIrregular, Size: e.Size, ModTime: e.ModTime, Precision: e.TimePrecision}
+			if !yield(join.Item[mirror.Node]{Path: item.Path, Value: n, Err: item.Err}) {
+				return
+			}
+		}
+	}
+}
+
+// localNodes is a local folder as a mirror compares it.
+func localNodes(dir string) iter.Seq[join.Item[mirror.Node]] {
+	return func(yield func(join.Item[mirror.Node]) bool) {
+		for e := range localfs.Walk(dir) {
+			item := join.Item[mirror.Node]{Path: e.Path, Err: e.Err}
+			if e.Info != nil {
+				item.Value = mirror.Node{Mode: e.Info.Mode(), Size: e.Info.Size(), ModTime: e.Info.ModTime()}
+			}
+			if !yield(item) {
+				return
+			}
+		}
+	}
+}
+
+// sameContent compares digests, several files at a time.
+func (o *operation) sameContent(rels []string, remote, local func(string) string) ([]bool, error) {
+	same := make([]bool, len(rels))
+	var group errgroup.Group
+	group.SetLimit(max(1, min(4, o.srv.cfg.MaxConns)))
+	for i, rel := range rels {
+		group.Go(func() error {
+			_, err := o.c.Verify(o.ctx, o.srv.name, remote(rel), local(rel), VerifyHash)
+			if same[i] = err == nil; errors.Is(err, ErrMismatch) {
+				return nil
+			}
+			return err
+		})
+	}
+	return same, group.Wait()
+}
+
+// times asks for exact modification times, many in one round trip.
+func (o *operation) times(names []string) (times []time.Time, err error) {
+	_, err = o.try(o.c.retry, func(context.Context, int) (bool, error) {
+		return false, o.use(func(s *session.Session) error {
+			times, err = s.Times(o.ctx, names)
+			return err
+		})
+	})
+	return times, err
+}
+
+// remoteTree is a walk with paths below its root.
+func (o *operation) remoteTree(dir string, opts *WalkOptions) iter.Seq[join.Item[Entry]] {
+	prefix := len(remotefs.Below(dir))
+	return func(yield func(join.Item[Entry]) bool) {
+		for e, err := range o.walk(dir, opts) {
+			if !yield(join.Item[Entry]{Path: e.Path[min(prefix, len(e.Path)):], Value: e, Err: err}) {
+				return
+			}
+		}
+	}
+}
