@@ -34,6 +34,8 @@ type File struct {
 	stop   func() bool
 	end    sync.Once
 
+	patience time.Duration // how long a connection is waited for; 0: as long as the context lasts
+
 	mu     sync.Mutex // taken by every method; guards what follows
 	entry  Entry
 	offset int64 // of the next Read
@@ -293,7 +295,7 @@ func (f *File) overlap() []byte { return f.tail[max(0, len(f.tail)-sink.Overlap)
 // connect opens the stream at at, over a connection that it keeps. One that was idle and turns out to be dead is replaced.
 func (f *File) connect() error {
 	for free := true; ; free = false {
-		lease, err := f.op.srv.pool.Acquire(f.op.ctx)
+		lease, err := f.acquire()
 		if err != nil {
 			return err
 		}
@@ -308,6 +310,20 @@ func (f *File) connect() error {
 			return err
 		}
 	}
+}
+
+// acquire gets a connection, within patience.
+func (f *File) acquire() (*pool.Lease[*session.Session], error) {
+	if f.patience <= 0 {
+		return f.op.srv.pool.Acquire(f.op.ctx)
+	}
+	ctx, cancel := context.WithTimeout(f.op.ctx, f.patience)
+	defer cancel()
+	lease, err := f.op.srv.pool.Acquire(ctx)
+	if err != nil && ctx.Err() != nil && f.op.ctx.Err() == nil {
+		err = retry.Permanent(fmt.Errorf("no connection became free within %v", f.patience))
+	}
+	return lease, err
 }
 
 // begin proves that the file is still the one that was read so far, and leads to where it was left.

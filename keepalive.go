@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/net/proxy"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/corexalgo/ftpclient/internal/crew"
@@ -32,7 +33,8 @@ type server struct {
 	id   string // host:port
 	pool *pool.Pool[*session.Session]
 
-	workers atomic.Int64 // of batches
+	workers atomic.Int64        // of batches
+	copies  *semaphore.Weighted // connections that copies between servers may use
 }
 
 func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
@@ -41,7 +43,10 @@ func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv := &server{name: name, cfg: cfg, id: fmt.Sprintf("%s:%d", cfg.Host, cfg.Port)}
+	srv := &server{
+		name: name, cfg: cfg, id: fmt.Sprintf("%s:%d", cfg.Host, cfg.Port),
+		copies: semaphore.NewWeighted(int64(cfg.MaxConns)),
+	}
 	var login refusal
 	srv.pool = pool.New(pool.Options[*session.Session]{
 		Max: cfg.MaxConns,
