@@ -183,6 +183,9 @@ func (b *Bar) view(u Update, ends bool) view {
 		return v
 	}
 	v.several, v.size, v.eta = true, -1, -1
+	if g.batch && !ends {
+		v.current = b.current(u)
+	}
 	files := float64(g.ended())
 	moved := g.movedBytes
 	v.bytes = g.doneBytes
@@ -209,6 +212,24 @@ func (b *Bar) view(u Update, ends bool) view {
 		v.eta = time.Duration(float64(v.elapsed) * (1 - v.fraction) / v.fraction)
 	}
 	return v
+}
+
+// current names the files that move now: the one that u is of, and how many others.
+func (b *Bar) current(u Update) string {
+	if _, moves := b.active[key{u.Index, u.Key}]; !moves {
+		first := key{}
+		for k := range b.active {
+			if first.index == 0 || k.index < first.index {
+				first = k
+			}
+		}
+		u = b.active[first]
+	}
+	name := printable(u.Name)
+	if n := len(b.active); n > 1 {
+		name += fmt.Sprintf(" +%d", n-1)
+	}
+	return name
 }
 
 // fractionOf is how much of the file is there, from 0 to 1, or -1 where its size is unknown.

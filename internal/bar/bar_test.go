@@ -197,7 +197,11 @@ func TestABatchIsOneBarOfFilesAndBytes(t *testing.T) {
 		wait(time.Second)
 		show(file(2, 5*mb))
 		assert.True(t, strings.HasPrefix(s.now, "upload  1/4 files  37% |"), s.now)
-		assert.True(t, strings.HasSuffix(s.now, "| 15.0 MB [0:02<0:03, 7.1 MB/s]"), s.now)
+		assert.True(t, strings.HasSuffix(s.now, "| 15.0 MB [0:02<0:03, 7.1 MB/s]  2"), s.now)
+		show(file(3, 0))
+		wait(time.Second)
+		show(file(2, 5*mb))
+		assert.True(t, strings.HasSuffix(s.now, "/s]  2 +1"), "two files move: "+s.now)
 		p := file(3, mb)
 		p.GivenUp = true
 		show(p)
@@ -208,7 +212,7 @@ func TestABatchIsOneBarOfFilesAndBytes(t *testing.T) {
 		show(finished(p))
 		require.Len(t, s.lines, 1)
 		assert.True(t, strings.HasPrefix(s.lines[0], "upload  4/4 files 100% |"), s.lines[0])
-		assert.True(t, strings.HasSuffix(s.lines[0], "| 31.0 MB [0:02, 15.5 MB/s] 1 failed"), s.lines[0])
+		assert.True(t, strings.HasSuffix(s.lines[0], "| 31.0 MB [0:03, 10.3 MB/s] 1 failed"), s.lines[0])
 
 		show(bar.Update{Total: 4, Failed: 1, Done: true})
 		assert.Len(t, s.lines, 1, "the batch as a whole adds no second line")

@@ -24,7 +24,8 @@ type view struct {
 	attempt     int
 	failed      int
 	ended       bool
-	several     bool // files
+	several     bool   // files
+	current     string // those that move now, where there are several
 }
 
 // A detail says which parts of a line are shown.
@@ -47,6 +48,12 @@ var details = []detail{
 	{name: 5},
 }
 
+// What the names of the current files may take of a line.
+const (
+	minCurrent = 8
+	maxCurrent = 30
+)
+
 // line is v in at most so many columns. spin turns the mark of a transfer of unknown length.
 func (v view) line(columns, spin int) string {
 	for i, d := range details {
@@ -64,10 +71,15 @@ func (v view) line(columns, spin int) string {
 		if free < least && i < len(details)-1 {
 			continue
 		}
-		if spare := free - name; d.bar > 0 && spare > 0 {
+		now, spare := "", free-name
+		if room := min(spare-2, maxCurrent); v.current != "" && room >= minCurrent {
+			now = "  " + shorten(v.current, room)
+			spare -= room + 2 // whatever the name's length, so that the bar's does not change with each file
+		}
+		if d.bar > 0 && spare > 0 {
 			middle = v.middle(min(d.bar+spare, 40), spin)
 		}
-		return shorten(head+shorten(v.name, min(max(free, 1), name))+middle+tail, columns)
+		return shorten(head+shorten(v.name, min(max(free, 1), name))+middle+tail+now, columns)
 	}
 	return "" // not reached: the last detail is always taken
 }
@@ -196,6 +208,9 @@ func (v view) plain(begins bool) string {
 		parts = append(parts, formatClock(v.eta)+" left")
 	}
 	parts = append(parts, v.notes()...)
+	if v.current != "" {
+		parts = append(parts, v.current)
+	}
 	if !v.ended && v.failed > 0 {
 		parts = append(parts, v.failure())
 	}

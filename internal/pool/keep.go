@@ -49,6 +49,7 @@ func (p *Pool[C]) Pace(every time.Duration) (end func()) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.pace, &every)
+		p.wake()
 	}
 }
 

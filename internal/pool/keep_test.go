@@ -45,6 +45,54 @@ func TestAnIdleConnectionIsPingedEveryKeepAlive(t *testing.T) {
 	})
 }
 
+func TestAnotherPaceHoldsUntilItsEnd(t *testing.T) {
+	p := &peer{}
+	run(t, p, pool.Options[*conn]{Max: 1, KeepAlive: 30 * time.Second}, func(t *testing.T, pl *pool.Pool[*conn]) {
+		c := fill(t, pl, 1)[0]
+		pings := func(within time.Duration) int {
+			before := len(c.since(time.Now()))
+			elapse(within)
+			return len(c.since(time.Now())) - before
+		}
+		slow, fast := pl.Pace(20*time.Second), pl.Pace(5*time.Second)
+		assert.Equal(t, 12, pings(time.Minute), "the shortest counts")
+		fast()
+		assert.InDelta(t, 3, pings(time.Minute), 1)
+		slow()
+		never := pl.Pace(-1)
+		assert.Zero(t, pings(time.Hour))
+		never()
+		acquire(t, pl).Release()
+		assert.InDelta(t, 2, pings(time.Minute), 1)
+	})
+}
+
+func TestSomebodyWaitsOnlyWhileAllConnectionsAreInUse(t *testing.T) {
+	p := &peer{}
+	run(t, p, pool.Options[*conn]{Max: 1}, func(t *testing.T, pl *pool.Pool[*conn]) {
+		l := acquire(t, pl)
+		assert.False(t, l.Replaced())
+		assert.False(t, pl.Waiting())
+		got := make(chan *pool.Lease[*conn])
+		go func() {
+			second, err := pl.Acquire(t.Context())
+			assert.NoError(t, err)
+			got <- second
+		}()
+		synctest.Wait()
+		assert.True(t, pl.Waiting())
+		l.Conn().set(&l.Conn().dead)
+		l.Release()
+		second := <-got
+		assert.False(t, pl.Waiting())
+		assert.True(t, second.Replaced(), "the first one was lost")
+		second.Release()
+		third := acquire(t, pl)
+		assert.False(t, third.Replaced(), "it was there already")
+		third.Release()
+	})
+}
+
 func TestKeepAliveIsOffWhenNotPositive(t *testing.T) {
 	p := &peer{}
 	run(t, p, pool.Options[*conn]{Max: 1, KeepAlive: -1}, func(t *testing.T, pl *pool.Pool[*conn]) {
