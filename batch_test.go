@@ -260,3 +260,10 @@ func TestAServerThatIsGoneEndsTheBatch(t *testing.T) {
 	assert.Less(t, result.Failed, 20)
 	assert.True(t, ftpclient.Retryable(err) || errors.Is(err, os.ErrDeadlineExceeded) || result.Failed > 0)
 }
+
+func writeAll(name, content string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, []byte(content), 0o644)
+}

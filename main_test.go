@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// transferAsChild moves one file, resuming, and writes a line when bytes begin to move.
+// transferAsChild moves one file or tree, resuming, and writes a line when bytes begin to move.
 func transferAsChild(args []string) error {
 	direction, host, remote, local := args[0], args[1], args[3], args[4]
 	port, err := strconv.Atoi(args[2])
@@ -50,18 +51,24 @@ func transferAsChild(args []string) error {
 	if err != nil {
 		return err
 	}
-	begun := false
+	var begun atomic.Bool
 	opts := &ftpclient.TransferOptions{Resume: true, Retry: never(), Progress: func(ftpclient.Progress) {
-		if !begun {
+		if !begun.Swap(true) {
 			fmt.Println("begun")
-			begun = true
 		}
 	}}
 	ctx := context.Background()
-	if direction == "upload" {
+	batch := &ftpclient.BatchOptions{TransferOptions: *opts, Workers: 4}
+	batch.Existing = ftpclient.SkipSame
+	switch direction {
+	case "upload":
 		_, err = client.Upload(ctx, "srv", local, remote, opts)
-	} else {
+	case "download":
 		_, err = client.Download(ctx, "srv", remote, local, opts)
+	case "upload tree":
+		_, err = client.UploadDir(ctx, "srv", local, remote, batch)
+	case "download tree":
+		_, err = client.DownloadDir(ctx, "srv", remote, local, batch)
 	}
 	_ = client.Close()
 	return err

@@ -102,10 +102,11 @@ func (t *transfer) downloadFile() (err error) {
 	if done, err := t.settleLocal(root, base); done || err != nil {
 		return err
 	}
+	src := partfile.Source{Server: t.srv.id, User: t.srv.cfg.Username, Path: t.remote}
 	if e := t.place.listed; e != nil && e.exact() && t.skipsSame(root, base, e.Size, e.ModTime) {
-		return nil
+		return partfile.Tidy(root, base, src)
 	}
-	part, err := partfile.Open(root, base, partfile.Source{Server: t.srv.id, User: t.srv.cfg.Username, Path: t.remote})
+	part, err := partfile.Open(root, base, src)
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,11 @@ func (t *transfer) downloadFile() (err error) {
 		}
 	}()
 	d := &download{transfer: t, sink: sink.NewFile(part), root: root, base: base}
-	if err := d.run(); err != nil || t.result.Skipped {
+	err = d.run()
+	if t.result.Skipped {
+		return part.Discard()
+	}
+	if err != nil {
 		if d.started && (d.useless || !d.id.Provable() || errors.Is(err, ErrMismatch)) { // nothing that could be continued
 			err = errors.Join(err, part.Discard())
 		}

@@ -88,6 +88,22 @@ func Open(dir *os.Root, name string, src Source) (*File, error) {
 	return f, nil
 }
 
+// Tidy removes what a process that was killed may have left beside a target that needs nothing more: each such process held
+// the lock, and removed it last.
+func Tidy(dir *os.Root, name string, src Source) error {
+	if _, err := dir.Lstat(safepath.Hidden(name, nameKey(name), safepath.Lock)); err != nil {
+		return nil
+	}
+	f, err := Open(dir, name, src)
+	if errors.Is(err, ErrInUse) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Discard(), f.Close())
+}
+
 // Saved is what an earlier call left. The error tells in plain words why there is nothing to continue; it is
 // fs.ErrNotExist when nothing was left.
 func (f *File) Saved() (State, error) {
