@@ -159,7 +159,7 @@ func (t *transfer) settleLocal(root *os.Root, base string) (done bool, err error
 
 // run fetches and proves the file.
 func (d *download) run() (err error) {
-	d.verifier = newVerifier(Down, d.opts)
+	d.verifier = d.newVerifier()
 	d.result.Attempts, err = d.try(*d.opts.Retry, d.attempt)
 	return err
 }
@@ -175,7 +175,7 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 		if !d.started && d.skipsSame(d.root, d.base, now.Size, now.ModTime) {
 			return nil
 		}
-		if err := d.verifier.choose(s); err != nil {
+		if err := d.verifier.choose(ctx, s); err != nil {
 			return err
 		}
 		for {
@@ -262,7 +262,7 @@ func (d *download) decide(now sink.ID) (offset int64, err error) {
 		if err := d.sink.Continue(offset); err != nil {
 			return 0, d.fresh(now, err)
 		}
-		if err := d.verifier.watch(d.sink); err != nil {
+		if err := d.verifier.watch(d.ctx, d.sink); err != nil {
 			return 0, err
 		}
 		d.result.ResumedFrom, d.reached = offset, offset
@@ -301,14 +301,17 @@ func (d *download) fresh(now sink.ID, reason error) error {
 	}
 	d.result.ResumedFrom = 0
 	d.id, d.started, d.useless = now, true, false
-	return d.verifier.watch(d.sink)
+	return d.verifier.watch(d.ctx, d.sink)
 }
 
 var errTooMuch = errors.New("the server sends more than the file's size")
 
-// move fetches from offset to the end. With an offset it begins earlier, and compares.
+// move fetches from offset to the end. With an offset it begins earlier, and compares, unless that was proved.
 func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, offset int64) error {
-	from := max(0, offset-sink.Overlap)
+	from, err := d.begins(ctx, s, offset)
+	if err != nil || (from > 0 && from == now.Size) { // all of it is here, and proved
+		return err
+	}
 	r, err := s.Retrieve(ctx, d.remote, from, d.moving(nil))
 	if err != nil {
 		return err
@@ -424,7 +427,7 @@ func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) 
 	if err != nil || size == 0 {
 		return u.rewindIf(err)
 	}
-	err = u.part.Prove(ctx, s, size, u.source)
+	err = u.provePart(ctx, s, size)
 	switch {
 	case err == nil:
 		if !u.started {
@@ -447,7 +450,7 @@ func (u *upload) rewindIf(err error) (int64, error) {
 }
 
 func (u *upload) rewind(offset int64) (int64, error) {
-	return offset, retry.Permanent(u.source.Rewind(offset))
+	return offset, retry.Permanent(u.source.Rewind(u.ctx, offset))
 }
 
 // startOver gives up what the server holds, and its name: nothing under it is trusted any more.

@@ -36,8 +36,12 @@ type TransferOptions struct {
 	Resume bool
 	// Verify is how the finished file is proved, before it appears under its name.
 	Verify VerifyMode
-	// SHA256 is the digest, in hex, that the content must have. It is checked before the target appears. "": none.
+	// SHA256 is the digest, in hex, that the content must have. It is checked before the target appears: of a download on
+	// what arrived, of an upload on what was sent, and on what the server has if it tells that digest or Verify is
+	// VerifyReadBack. "": none.
 	SHA256 string
+	// Expected is SHA256 for any algorithm; see LoadChecksums. Only one of both may be set. Zero: none.
+	Expected Checksum
 	// Existing says what to do about a target that is there already.
 	Existing ExistingPolicy
 	// Progress is told how far the transfer is, at most ten times a second, in its goroutine. nil: nobody is.
@@ -137,10 +141,7 @@ func (t *transfer) check() error {
 	if remotefs.IsRoot(t.remote) || strings.HasSuffix(t.remote, "/") {
 		return fmt.Errorf("remote path %q names no file: %w", t.remote, fs.ErrInvalid)
 	}
-	if t.opts.SHA256 != "" && !isSHA256(t.opts.SHA256) {
-		return fmt.Errorf("SHA256 is no digest of 64 hex digits: %w", fs.ErrInvalid)
-	}
-	return nil
+	return t.opts.checkExpected()
 }
 
 // finish makes the call's result.
@@ -286,7 +287,7 @@ func (t *transfer) upload(src source.Source, key string) error {
 		return err
 	}
 	defer part.Release()
-	u := &upload{transfer: t, source: src, part: part, verifier: newVerifier(Up, t.opts)}
+	u := &upload{transfer: t, source: src, part: part, verifier: t.newVerifier()}
 	if e := t.place.listed; e != nil && t.opts.Existing != Overwrite && (t.opts.Existing != SkipSame || e.exact()) {
 		if u.settled, err = u.settleWith(*e); u.settled || err != nil {
 			return err
@@ -333,7 +334,7 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 			}
 			u.proved = nil
 		}
-		if err := u.verifier.choose(s); err != nil {
+		if err := u.verifier.choose(ctx, s); err != nil {
 			return err
 		}
 		if u.verifier.algorithm != nil {

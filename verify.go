@@ -1,24 +1,27 @@
 package ftpclient
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"slices"
+	"io/fs"
+	"log/slog"
+	"path"
 	"strconv"
 	"strings"
 
+	"github.com/corexalgo/ftpclient/internal/digest"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
-
 	"github.com/corexalgo/ftpclient/internal/remotepart"
+	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
 	"github.com/corexalgo/ftpclient/internal/source"
+	"github.com/corexalgo/ftpclient/internal/sums"
 	"github.com/corexalgo/ftpclient/internal/wire"
 )
 
@@ -68,25 +71,125 @@ func (m VerifyMethod) String() string {
 	}
 }
 
-// A Verification tells what was proved, never more than what was seen.
+// A Verification tells what was proved, never more than what was seen. With ErrMismatch it holds the two values that differ.
 type Verification struct {
 	Method    VerifyMethod // the strongest that was really done
 	Algorithm string       // "SHA-256", "CRC32" …; "" for size
 	Local     string       // hex digest, or decimal size
-	Remote    string       // of the remote side; with VerifiedExpected what the caller gave
+	Remote    string       // of the remote side; of a download with VerifiedExpected what the caller gave
 }
 
-// String is such as "size only" or "SHA-256, expected digest".
+// String is such as "size only", "SHA-256 by server", "SHA-256 read back" or "MD5 expected".
 func (v Verification) String() string {
 	if v.Algorithm == "" {
 		return v.Method.String()
 	}
-	return v.Algorithm + ", " + v.Method.String()
+	how := map[VerifyMethod]string{VerifiedServerHash: "by server", VerifiedReadBack: "read back", VerifiedExpected: "expected"}
+	return v.Algorithm + " " + how[v.Method]
 }
 
-func isSHA256(s string) bool {
-	b, err := hex.DecodeString(s)
-	return err == nil && len(b) == sha256.Size
+// A Checksum is the digest that a file should have.
+type Checksum struct {
+	Algorithm string // "SHA-512", "SHA-256", "SHA-1", "MD5", "CRC32", "SHA-384" or "SHA-224"; case and hyphens do not matter
+	Digest    string // hex
+}
+
+// Checksums are the digests that files should have, by name, as a checksum file has them: see LoadChecksums.
+type Checksums map[string]Checksum
+
+// LoadChecksums reads a checksum file: SHA256SUMS and the like as sha256sum and md5sum write them ("9f86…  name"), the format
+// of the BSD tools and of OpenSSL ("SHA256 (name) = 9f86…"), and .sfv files ("name 1a2b3c4d"). Empty lines and comments
+// are skipped. Every other line must be readable: if not, the error tells its number, and there are no Checksums. Where a name
+// has digests of several algorithms the strongest is kept.
+//
+// The keys are the names as they are written, less a leading "./". They are to be compared with other names and are never
+// opened: a name such as "../x" is a key like any other.
+func LoadChecksums(r io.Reader) (Checksums, error) {
+	read, err := sums.Read(r)
+	if err != nil {
+		return nil, fmt.Errorf("checksum file: %w", err)
+	}
+	all := make(Checksums, len(read))
+	for name, sum := range read {
+		all[name] = Checksum(sum)
+	}
+	return all, nil
+}
+
+// maxChecksums bounds a checksum file on a server, which is read into memory.
+const maxChecksums = 64 << 20
+
+// LoadChecksums reads a checksum file of the server. The keys are the paths of the files that it speaks of: its names are
+// relative to its own folder, as with Checksums.In.
+func (c *Client) LoadChecksums(ctx context.Context, server, remote string) (Checksums, error) {
+	var text checksumText
+	if _, err := c.DownloadTo(ctx, server, remote, &text, nil); err != nil {
+		return nil, err
+	}
+	all, err := LoadChecksums(&text.Buffer)
+	if err != nil {
+		return nil, wrap("checksums", server, remote, err)
+	}
+	return all.In(path.Dir(remote)), nil
+}
+
+// checksumText is a buffer that does not grow without bounds.
+type checksumText struct{ bytes.Buffer }
+
+func (c *checksumText) Write(p []byte) (int, error) {
+	if c.Len()+len(p) > maxChecksums {
+		return 0, fmt.Errorf("more than %d bytes are no checksum file: %w", maxChecksums, fs.ErrInvalid)
+	}
+	return c.Buffer.Write(p)
+}
+
+// In makes the names those of files in dir, a folder of a server. Names that lead out of it, "../x" and "/x", stay as they are.
+func (s Checksums) In(dir string) Checksums {
+	below := make(Checksums, len(s))
+	for name, sum := range s {
+		if clean := path.Clean(name); clean != ".." && !strings.HasPrefix(clean, "../") && !path.IsAbs(clean) {
+			name = path.Join(dir, clean)
+		}
+		below[name] = sum
+	}
+	return below
+}
+
+// Expect is what TransferOptions.Expected should be for the file of that name or remote path; zero, which expects nothing, if
+// the Checksums say nothing of it.
+func (s Checksums) Expect(name string) Checksum {
+	if sum, ok := s[name]; ok {
+		return sum
+	}
+	return s[path.Clean(name)]
+}
+
+// expected is what SHA256 or Expected says, in the one form that digests have here.
+func (o *TransferOptions) expected() Checksum {
+	want := o.Expected
+	if o.SHA256 != "" {
+		want = Checksum{Algorithm: digest.SHA256.Name, Digest: o.SHA256}
+	}
+	want.Digest = strings.ToLower(want.Digest)
+	return want
+}
+
+func (o *TransferOptions) checkExpected() error {
+	if o.SHA256 != "" && o.Expected != (Checksum{}) {
+		return fmt.Errorf("SHA256 and Expected are both set: %w", fs.ErrInvalid)
+	}
+	want := o.expected()
+	if want == (Checksum{}) {
+		return nil
+	}
+	a, ok := digest.ByName(want.Algorithm)
+	if !ok {
+		return fmt.Errorf("unknown algorithm %q of the expected digest: %w", want.Algorithm, fs.ErrInvalid)
+	}
+	if _, err := hex.DecodeString(want.Digest); err != nil || len(want.Digest) != a.HexLen() {
+		return fmt.Errorf("the expected digest is no %s of %d hex digits: %w", a.Name, a.HexLen(), fs.ErrInvalid)
+	}
+	return nil
 }
 
 // errDigest is ErrMismatch found by a digest: the line or a disk may have flipped a bit, and the transfer starts over once.
@@ -95,36 +198,54 @@ var errDigest = fmt.Errorf("%w in digest", ErrMismatch)
 // A verifier proves one transfer, from the choice of a digest before it begins.
 type verifier struct {
 	mode      VerifyMode
-	expected  string
 	direction Direction
-	algorithm *session.Algorithm // that all content is digested by; nil: none
+	expected  Checksum // zero: none
+	policy    RetryPolicy
+	moving    session.TransferOptions // of a reading back
+	log       *slog.Logger
+
+	algorithm *digest.Algorithm // that all content is digested by; nil: none
+	asks      bool              // the server will be asked for its digest
 	chosen    bool
 	again     bool // the transfer started over because of a digest
 }
 
-func newVerifier(direction Direction, opts TransferOptions) verifier {
-	return verifier{mode: opts.Verify, expected: strings.ToLower(opts.SHA256), direction: direction}
+func (t *transfer) newVerifier() verifier {
+	return verifier{
+		mode: t.opts.Verify, direction: t.job.Direction, expected: t.opts.expected(),
+		policy: *t.opts.Retry, moving: t.moving(nil), log: t.log,
+	}
 }
 
 // choose picks the digest that the proof needs, and finds out whether there can be a proof, before anything moves.
-func (v *verifier) choose(s *session.Session) error {
+func (v *verifier) choose(ctx context.Context, s *session.Session) error {
 	if v.chosen {
 		return nil
 	}
-	if v.expected != "" || v.mode == VerifyReadBack {
-		a := session.SHA256()
+	if a, ok := digest.ByName(v.expected.Algorithm); ok {
 		v.algorithm = &a
+	} else if v.mode == VerifyReadBack {
+		v.algorithm = &digest.SHA256
 	}
-	if v.mode == VerifyHash || (v.mode == VerifyBest && v.algorithm == nil) {
-		offered := s.Algorithms()
-		if v.algorithm != nil { // the server's digest must be of the kind that the caller expects
-			offered = slices.DeleteFunc(offered, func(a session.Algorithm) bool { return a.Name != v.algorithm.Name })
+	// What the caller expects proves a download whole. Of an upload it proves the source, and the server is asked for the rest.
+	best := (v.mode == VerifyBest && v.algorithm == nil) ||
+		(v.direction == Up && v.algorithm != nil && (v.mode == VerifyBest || v.mode == VerifySize))
+	if best || v.mode == VerifyHash {
+		for _, a := range s.Algorithms() {
+			if v.algorithm != nil && a.Name != v.algorithm.Name { // there is one digest, and it must be the one expected
+				continue
+			}
+			ready, err := s.PrepareHash(ctx, a)
+			if err != nil {
+				return err
+			}
+			if ready {
+				v.algorithm, v.asks = &a, true
+				break
+			}
 		}
-		if len(offered) == 0 && v.mode == VerifyHash {
+		if !v.asks && v.mode == VerifyHash {
 			return retry.Permanent(fmt.Errorf("%w: the server computes no digest that can be used", ErrUnverifiable))
-		}
-		if len(offered) > 0 {
-			v.algorithm = &offered[0]
 		}
 	}
 	v.chosen = true
@@ -132,47 +253,56 @@ func (v *verifier) choose(s *session.Session) error {
 }
 
 // watch makes a sink, just started or continued, show its content.
-func (v *verifier) watch(s sink.Sink) error {
+func (v *verifier) watch(ctx context.Context, s sink.Sink) error {
 	if v.algorithm == nil {
 		return nil
 	}
-	return s.Watch(v.algorithm.Name, v.algorithm.New)
+	return s.Watch(ctx, v.algorithm.Name, v.algorithm.New)
 }
 
 // prove compares what was moved, whose digest is sum, with the remote file called name.
-func (v *verifier) prove(ctx context.Context, s *session.Session, name string, size int64, sum []byte) (Verification, error) {
+func (v *verifier) prove(ctx context.Context, s *session.Session, name string, size int64, sum []byte) (proof Verification, err error) {
 	ours := hex.EncodeToString(sum)
-	var proof Verification
-	if v.mode == VerifyReadBack {
-		theirs, err := readBack(ctx, s, name, v.algorithm.New())
-		if err != nil {
-			return proof, err
-		}
-		if proof, err = v.compare(VerifiedReadBack, ours, theirs); err != nil {
-			return proof, err
-		}
-	}
-	if v.mode == VerifyHash || (v.mode == VerifyBest && v.expected == "" && v.algorithm != nil) {
-		theirs, err := s.Hash(ctx, *v.algorithm, name, size)
-		switch {
-		case err == nil:
-			if proof, err = v.compare(VerifiedServerHash, ours, theirs); err != nil {
-				return proof, err
+	if v.expected.Digest != "" {
+		if proof, err = v.compare(VerifiedExpected, ours, v.expected.Digest); err != nil {
+			if v.direction == Up { // the local file is not what it should be, and stays so
+				err = retry.Permanent(fmt.Errorf("%w: %s is %s, expected %s", ErrMismatch, proof.Algorithm, ours, proof.Remote))
 			}
-		case remotefs.Refused(err) == nil || retry.Retryable(err):
 			return proof, err
-		case v.mode == VerifyHash:
-			return proof, retry.Permanent(fmt.Errorf("%w: %w", ErrUnverifiable, err))
+		}
+		if v.direction == Up {
+			proof = Verification{} // nothing was seen of the server yet
 		}
 	}
-	if v.expected == "" {
+	method, theirs := VerifiedNone, ""
+	switch {
+	case v.mode == VerifyReadBack:
+		method = VerifiedReadBack
+		theirs, err = v.readBack(ctx, s, name)
+	case v.asks:
+		method = VerifiedServerHash
+		theirs, err = v.askServer(ctx, s, name, size)
+	}
+	switch {
+	case method == VerifiedReadBack && retry.Retryable(err):
+		return proof, err
+	case unanswered(err) && v.mode != VerifyHash && v.mode != VerifyReadBack:
+		v.log.Info("ftp server gives no digest", slog.String("cause", err.Error()))
 		return proof, nil
+	case unanswered(err):
+		return proof, retry.Permanent(fmt.Errorf("%w: %w", ErrUnverifiable, err))
+	case err != nil || method == VerifiedNone:
+		return proof, err
 	}
-	proof, err := v.compare(VerifiedExpected, ours, v.expected)
-	if err != nil && v.direction == Up { // the local file is not what it should be, and stays so
-		err = retry.Permanent(fmt.Errorf("%w: SHA-256 is %s, expected %s", ErrMismatch, ours, v.expected))
+	seen, err := v.compare(method, ours, theirs)
+	switch {
+	case err != nil || v.expected.Digest == "":
+		return seen, err
+	case v.direction == Up: // and what the server has is what the caller expects
+		seen.Method = VerifiedExpected
+		return seen, nil
 	}
-	return proof, err
+	return proof, nil
 }
 
 func (v *verifier) compare(method VerifyMethod, ours, theirs string) (Verification, error) {
@@ -183,6 +313,47 @@ func (v *verifier) compare(method VerifyMethod, ours, theirs string) (Verificati
 	return proof, nil
 }
 
+// unanswered tells that the server gave no digest, and that its connection is none the worse for it.
+func unanswered(err error) bool {
+	return remotefs.Refused(err) != nil || errors.Is(err, session.ErrNoDigest) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// askServer asks for the server's digest. A server that is busy (450) is asked again by the RetryPolicy, for that alone: what
+// was moved need not be moved again.
+func (v *verifier) askServer(ctx context.Context, s *session.Session, name string, size int64) (theirs string, err error) {
+	_, interrupted := retry.Do(ctx, retry.Policy(v.policy.withDefaults()), nil, func(ctx context.Context, _ int) (bool, error) {
+		if theirs, err = s.Hash(ctx, *v.algorithm, name, size); reply.Code(err)/100 == 4 && s.Usable() {
+			return false, retry.Transient(err)
+		}
+		return false, nil
+	})
+	if err == nil {
+		return theirs, nil
+	}
+	if timedOut(err) && v.mode != VerifyHash { // it may take this server for ever
+		v.asks = false
+	}
+	if interrupted != nil && ctx.Err() != nil {
+		err = interrupted
+	}
+	return "", err
+}
+
+// readBack digests the remote file by moving it here.
+func (v *verifier) readBack(ctx context.Context, s *session.Session, name string) (string, error) {
+	r, err := s.Retrieve(ctx, name, 0, v.moving)
+	if err != nil {
+		return "", err
+	}
+	buf, h := wire.GetBuffer(), v.algorithm.New()
+	defer wire.PutBuffer(buf)
+	_, err = io.CopyBuffer(h, struct{ io.Reader }{r}, *buf)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 // startsOver tells whether err is worth beginning the transfer once more.
 func (v *verifier) startsOver(err error) bool {
 	if v.again || !errors.Is(err, errDigest) {
@@ -190,6 +361,50 @@ func (v *verifier) startsOver(err error) bool {
 	}
 	v.again = true
 	return true
+}
+
+// begins is where a download that goes on at offset has to begin: there, if the server's digest proves all that the sink has
+// from an earlier call to be the beginning of the remote file, else a little before, for the bytes to be compared. Within a
+// call the bytes are compared: for each lost connection the server would have to read all of them.
+func (d *download) begins(ctx context.Context, s *session.Session, offset int64) (int64, error) {
+	from := max(0, offset-sink.Overlap)
+	if !d.verifier.asks || from == 0 || offset != d.result.ResumedFrom {
+		return from, nil
+	}
+	same, err := s.HasPrefix(ctx, *d.verifier.algorithm, d.remote, offset, hex.EncodeToString(d.sink.Sum()))
+	switch {
+	case unanswered(err):
+		return from, nil
+	case err != nil:
+		return 0, err
+	case !same:
+		return 0, fmt.Errorf("%w, by %s of the server", errOverlap, d.verifier.algorithm.Name)
+	}
+	return offset, nil
+}
+
+// provePart finds what the server holds of an upload to be the source's beginning: all of it by the server's digest, where
+// there is one and the partial is of an earlier call, else its end, read back.
+func (u *upload) provePart(ctx context.Context, s *session.Session, size int64) error {
+	if !u.verifier.asks || u.started || size > u.source.Size() {
+		return u.part.Prove(ctx, s, size, u.source)
+	}
+	if err := u.source.Rewind(ctx, size); err != nil {
+		return &session.SourceError{Err: err}
+	}
+	ours := hex.EncodeToString(u.source.Sum())
+	theirs, err := s.Hash(ctx, *u.verifier.algorithm, u.part.Name(), size)
+	switch {
+	case err == nil && theirs == ours:
+		return nil
+	case err != nil && !unanswered(err):
+		return err
+	}
+	// It may still be growing, which only its end tells.
+	if perr := u.part.Prove(ctx, s, size, u.source); perr != nil || err != nil {
+		return perr
+	}
+	return remotepart.ErrDiffers
 }
 
 // prove finds the whole source, unchanged, under the temporary name.
@@ -217,29 +432,14 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 	if verification.Method > u.result.Verification.Method {
 		u.result.Verification = verification
 	}
-	if u.verifier.startsOver(err) {
-		u.result.RestartReason = err.Error()
-		return errors.Join(retry.Transient(err), u.part.Remove(ctx, s))
+	if u.source.Repeatable() && u.verifier.startsOver(err) {
+		// Under another name: ProFTPD keeps digests by name, time to the second, and size.
+		return errors.Join(retry.Transient(err), u.startOver(ctx, s, err))
 	}
 	if err == nil {
 		u.proved = &proof
 	}
 	return err
-}
-
-// readBack digests the remote file by moving it here.
-func readBack(ctx context.Context, s *session.Session, name string, h hash.Hash) (string, error) {
-	r, err := s.Retrieve(ctx, name, 0, session.TransferOptions{})
-	if err != nil {
-		return "", err
-	}
-	buf := wire.GetBuffer()
-	defer wire.PutBuffer(buf)
-	_, err = io.CopyBuffer(h, struct{ io.Reader }{r}, *buf)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Verify compares a remote file with a local one as mode says: VerifySize and VerifyBest take the proof that is there,
@@ -268,13 +468,13 @@ func (c *Client) Verify(ctx context.Context, server, remote, local string, mode 
 				return retry.Permanent(fmt.Errorf("%w: local size is %d, remote %d", ErrMismatch, src.Size(), look.Size))
 			}
 		}
-		v := verifier{mode: mode, direction: Down}
-		if err := v.choose(s); err != nil || v.algorithm == nil {
+		v := verifier{mode: mode, direction: Up, policy: c.retry, log: c.log}
+		if err := v.choose(ctx, s); err != nil || v.algorithm == nil {
 			return err
 		}
 		src.Watch(v.algorithm.New)
-		if err := src.Rewind(src.Size()); err != nil {
-			return err
+		if err := errors.Join(src.Rewind(ctx, src.Size()), src.Check()); err != nil {
+			return retry.Permanent(err)
 		}
 		better, err := v.prove(ctx, s, remote, src.Size(), src.Sum())
 		if better.Method > proof.Method {

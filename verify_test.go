@@ -32,10 +32,10 @@ func TestAVerificationTellsWhatWasReallySeen(t *testing.T) {
 		{"size", ftptest.Options{}, ftpclient.VerifySize, "size only"},
 		{"none", ftptest.Options{}, ftpclient.VerifyNone, "final reply only"},
 		{"best without digests", ftptest.Options{}, ftpclient.VerifyBest, "size only"},
-		{"best with digests", ftptest.Options{Hash: true}, ftpclient.VerifyBest, "SHA-256, digest by server"},
-		{"best with CRC only", ftptest.Options{Hash: true, HideFeatures: []string{"HASH", "XSHA256", "XSHA512", "XSHA1", "XSHA", "XMD5", "MD5"}}, ftpclient.VerifyBest, "CRC32, digest by server"},
-		{"digest", ftptest.Options{Hash: true, HashQuirk: true}, ftpclient.VerifyHash, "SHA-256, digest by server"},
-		{"read back", ftptest.Options{}, ftpclient.VerifyReadBack, "SHA-256, read back"},
+		{"best with digests", ftptest.Options{Hash: true}, ftpclient.VerifyBest, "SHA-256 by server"},
+		{"best with CRC only", ftptest.Options{Hash: true, HideFeatures: []string{"HASH", "XSHA256", "XSHA512", "XSHA1", "XSHA", "XMD5", "MD5"}}, ftpclient.VerifyBest, "CRC32 by server"},
+		{"digest", ftptest.Options{Hash: true, HashQuirk: true}, ftpclient.VerifyHash, "SHA-256 by server"},
+		{"read back", ftptest.Options{}, ftpclient.VerifyReadBack, "SHA-256 read back"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv, client := serve(t, tt.opts)
@@ -125,7 +125,7 @@ func TestAnExpectedDigestIsCheckedBeforeTheTargetAppears(t *testing.T) {
 	assert.NoFileExists(t, local)
 	result, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{SHA256: strings.ToUpper(sum(content))})
 	require.NoError(t, err)
-	assert.Equal(t, "SHA-256, expected digest", result.Verification.String())
+	assert.Equal(t, "SHA-256 expected", result.Verification.String())
 	_, err = client.Upload(t.Context(), "srv", local, "g", &ftpclient.TransferOptions{SHA256: sum([]byte("other"))})
 	require.ErrorIs(t, err, ftpclient.ErrMismatch)
 	assert.Equal(t, []string{"f"}, names(t, srv.Dir()))

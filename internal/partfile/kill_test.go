@@ -2,6 +2,7 @@ package partfile_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding"
 	"errors"
@@ -46,7 +47,7 @@ func download(dir string, args []string) error {
 		err = f.Start(want)
 	}
 	if err == nil {
-		err = f.SetDigest("SHA-256", sha256.New())
+		err = f.SetDigest(context.Background(), "SHA-256", sha256.New())
 	}
 	data := content(seed, killSize)
 	for err == nil && f.Offset() < killSize {

@@ -280,7 +280,7 @@ func TestTheDigestCoversExactlyTheDurableBytes(t *testing.T) {
 	data := content(1, 20*mib)
 	f := open(t, root)
 	require.NoError(t, f.Start(about(len(data))))
-	require.NoError(t, f.SetDigest("SHA-256", sha256.New()))
+	require.NoError(t, f.SetDigest(t.Context(), "SHA-256", sha256.New()))
 	for off := 0; off < 12*mib; off += 100_000 {
 		write(t, f, data[off:min(off+100_000, 12*mib)])
 		if s, err := f.Saved(); err == nil {
@@ -297,7 +297,7 @@ func TestTheDigestCoversExactlyTheDurableBytes(t *testing.T) {
 	require.Equal(t, "SHA-256", s.DigestName)
 	h := sha256.New()
 	require.NoError(t, f.Continue(s))
-	require.NoError(t, f.SetDigest("SHA-256", h))
+	require.NoError(t, f.SetDigest(t.Context(), "SHA-256", h))
 	write(t, f, data[12*mib:])
 	assert.Equal(t, sum(data), h.Sum(nil))
 	require.NoError(t, f.Close())
@@ -314,7 +314,7 @@ func TestADigestWithoutSavedStateReadsThePartialAgain(t *testing.T) {
 	s.Offset -= 1000
 	require.NoError(t, f.Continue(s))
 	h := sha256.New()
-	require.NoError(t, f.SetDigest("SHA-256", h))
+	require.NoError(t, f.SetDigest(t.Context(), "SHA-256", h))
 	write(t, f, data[mib-1000:])
 	assert.Equal(t, sum(data), h.Sum(nil))
 }
@@ -324,7 +324,7 @@ func TestADigestSetAfterWritingSeesWhatWasWrittenBefore(t *testing.T) {
 	data := content(1, 3000)
 	f := open(t, root)
 	require.NoError(t, f.Start(about(len(data))))
-	require.NoError(t, f.SetDigest("SHA-256", sha256.New()))
+	require.NoError(t, f.SetDigest(t.Context(), "SHA-256", sha256.New()))
 	write(t, f, data[:1000])
 	require.NoError(t, f.Close())
 
@@ -334,7 +334,7 @@ func TestADigestSetAfterWritingSeesWhatWasWrittenBefore(t *testing.T) {
 	require.NoError(t, f.Continue(s))
 	write(t, f, data[1000:2000])
 	h := sha256.New()
-	require.NoError(t, f.SetDigest("SHA-256", h))
+	require.NoError(t, f.SetDigest(t.Context(), "SHA-256", h))
 	write(t, f, data[2000:])
 	assert.Equal(t, sum(data), h.Sum(nil))
 }
@@ -344,7 +344,7 @@ func TestBytesThatWentPastTheDigestEndIt(t *testing.T) {
 	data := content(1, 1000)
 	f := open(t, root)
 	require.NoError(t, f.Start(about(2000)))
-	require.NoError(t, f.SetDigest("SHA-256", sha256.New()))
+	require.NoError(t, f.SetDigest(t.Context(), "SHA-256", sha256.New()))
 	write(t, f, data)
 	n, err := io.Copy(f.OSFile(), bytes.NewReader(data))
 	require.NoError(t, err)

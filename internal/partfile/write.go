@@ -1,6 +1,7 @@
 package partfile
 
 import (
+	"context"
 	"encoding"
 	"fmt"
 	"hash"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/corexalgo/ftpclient/internal/digest"
 )
 
 // A checkpoint is due after this many bytes or this much time, so that a file that is done sooner has none.
@@ -73,8 +76,8 @@ func (f *File) Advance(n int64) error {
 
 // SetDigest has h see every byte of the file: those that a Continue kept, from the saved state of the hash or else by
 // reading them again, and all that Write will take. Checkpoints then carry its state. It is to be called after Start or
-// Continue, which both forget it. The caller may use h once nothing writes any more.
-func (f *File) SetDigest(name string, h hash.Hash) error {
+// Continue, which both forget it. The caller may use h once nothing writes any more. Only the reading ends with ctx.
+func (f *File) SetDigest(ctx context.Context, name string, h hash.Hash) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.usable(); err != nil {
@@ -84,7 +87,7 @@ func (f *File) SetDigest(name string, h hash.Hash) error {
 	offset := f.offset.Load()
 	if !f.restore(name, h, offset) {
 		h.Reset()
-		n, err := io.Copy(h, io.NewSectionReader(f.file, 0, offset))
+		n, err := digest.Copy(ctx, h, io.NewSectionReader(f.file, 0, offset))
 		if err == nil && n != offset {
 			err = io.ErrUnexpectedEOF
 		}

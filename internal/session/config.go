@@ -63,5 +63,7 @@ type Quirks struct {
 	OneByOne atomic.Bool // commands sent together confused it
 	NoMLST   atomic.Bool // MLST or MLSD is offered and does not work
 
+	hash refusals // hash commands, "HASH " and an algorithm, "part " and a command that ignores parts
+
 	dataTrouble atomic.Int32 // data connections that failed in a row
 }

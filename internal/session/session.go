@@ -29,7 +29,7 @@ type Session struct {
 	greeting reply.Reply
 	features Features
 	home     string // the login directory, once PWD was asked
-	hashing  string // the algorithm that OPTS HASH selected
+	hashing  string // the algorithm of HASH that is set; "": what FEAT says, "?": unknown
 
 	// of the operation under way
 	ctx     context.Context //nolint:containedctx // jlaffaye's dial function takes none

@@ -2,6 +2,7 @@
 package sink
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash"
@@ -30,13 +31,14 @@ func (id ID) Same(other ID) bool { return id.Size == other.Size && id.ModTime.Eq
 // A Sink takes content in order.
 type Sink interface {
 	io.Writer
-	ReadAt(p []byte, off int64) (int, error)           // reads back what was written, at least the last Overlap bytes
-	Offset() int64                                     // how much was written
-	Start(id ID) error                                 // forgets what was written and begins anew
-	Saved() (id ID, offset int64, err error)           // what an earlier call left; the error says why there is nothing to continue
-	Continue(offset int64) error                       // goes on at the offset that Saved returned
-	Watch(name string, newHash func() hash.Hash) error // after Start or Continue: hashes all content, that kept included
-	Sum() []byte                                       // of the watching hash; nil: none watches
+	ReadAt(p []byte, off int64) (int, error) // reads back what was written, at least the last Overlap bytes
+	Offset() int64                           // how much was written
+	Start(id ID) error                       // forgets what was written and begins anew
+	Saved() (id ID, offset int64, err error) // what an earlier call left; the error says why there is nothing to continue
+	Continue(offset int64) error             // goes on at the offset that Saved returned
+	// Watch, after Start or Continue, hashes all content. What is kept is read again if the state of its hash was not.
+	Watch(ctx context.Context, name string, newHash func() hash.Hash) error
+	Sum() []byte // of the watching hash, of all content so far; nil: none watches
 }
 
 // ErrTaken is the error of starting anew where bytes cannot be taken back.
@@ -72,9 +74,9 @@ func (f *File) Continue(offset int64) error {
 }
 
 // Watch hashes the content.
-func (f *File) Watch(name string, newHash func() hash.Hash) error {
+func (f *File) Watch(ctx context.Context, name string, newHash func() hash.Hash) error {
 	f.digest = newHash()
-	return f.SetDigest(name, f.digest)
+	return f.SetDigest(ctx, name, f.digest)
 }
 
 // Sum is the digest of all content.
@@ -150,7 +152,7 @@ func (s *Writer) Saved() (ID, int64, error) { return ID{}, 0, fs.ErrNotExist }
 func (s *Writer) Continue(int64) error { return fs.ErrInvalid }
 
 // Watch hashes what is written from now on; it is called before the first byte.
-func (s *Writer) Watch(_ string, newHash func() hash.Hash) error {
+func (s *Writer) Watch(_ context.Context, _ string, newHash func() hash.Hash) error {
 	s.digest = newHash()
 	return nil
 }

@@ -2,6 +2,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash"
@@ -15,16 +16,18 @@ import (
 // A Source is read once from some offset on, and again if a connection is lost.
 type Source interface {
 	io.ReaderAt
-	Size() int64                    // -1 unknown
-	ModTime() time.Time             // zero unknown
-	Resumable() bool                // can be continued at any offset, and read back
-	Repeatable() bool               // can be read again from the beginning
-	Rewind(offset int64) error      // the next Content begins there
+	Size() int64        // -1 unknown
+	ModTime() time.Time // zero unknown
+	Resumable() bool    // can be continued at any offset, and read back
+	Repeatable() bool   // can be read again from the beginning
+	// Rewind makes the next Content begin at offset. A watching hash sees what comes before, which is read for it; ctx ends
+	// that.
+	Rewind(ctx context.Context, offset int64) error
 	Content() io.Reader             // from where Rewind said to the end
 	Offset() int64                  // how far Content was read, from the beginning of the source
 	Check() error                   // nil if the source is whole and what it was at the start
-	Watch(newHash func() hash.Hash) // hashes all content
-	Sum() []byte                    // of the watching hash; nil: none watches
+	Watch(newHash func() hash.Hash) // before the first Rewind: hashes all content; further calls do nothing
+	Sum() []byte                    // of the watching hash, of all content up to Offset; nil: none watches
 }
 
 // A File is a local regular file.
@@ -32,10 +35,8 @@ type File struct {
 	f       *os.File
 	path    string
 	info    fs.FileInfo
-	offset  int64
 	limited *io.LimitedReader
-	newHash func() hash.Hash
-	digest  hash.Hash
+	digest  *running // nil: nothing watches
 }
 
 // Open opens a regular file, by its absolute path.
@@ -81,14 +82,17 @@ func (s *File) Repeatable() bool { return true }
 func (s *File) ReadAt(p []byte, off int64) (int, error) { return s.f.ReadAt(p, off) }
 
 // Watch makes a hash see all content.
-func (s *File) Watch(newHash func() hash.Hash) { s.newHash = newHash }
+func (s *File) Watch(newHash func() hash.Hash) {
+	if s.digest == nil {
+		s.digest = &running{newHash: newHash}
+	}
+}
 
-// Rewind makes the next Content begin at offset. A watching hash reads what comes before.
-func (s *File) Rewind(offset int64) error {
-	s.offset, s.limited = offset, &io.LimitedReader{R: s.f, N: s.info.Size() - offset}
-	if s.newHash != nil {
-		s.digest = s.newHash()
-		if _, err := io.Copy(s.digest, io.NewSectionReader(s.f, 0, offset)); err != nil {
+// Rewind makes the next Content begin at offset.
+func (s *File) Rewind(ctx context.Context, offset int64) error {
+	s.limited = &io.LimitedReader{R: s.f, N: s.info.Size() - offset}
+	if s.digest != nil {
+		if err := s.digest.seek(ctx, s.f, offset); err != nil {
 			return err
 		}
 	}
@@ -128,7 +132,7 @@ func (s *File) Sum() []byte {
 	if s.digest == nil {
 		return nil
 	}
-	return s.digest.Sum(nil)
+	return s.digest.sum()
 }
 
 // ErrOnce is the error of reading a reader a second time.
@@ -174,7 +178,7 @@ func (s *Reader) ReadAt([]byte, int64) (int, error) { return 0, ErrOnce }
 func (s *Reader) Watch(newHash func() hash.Hash) { s.newHash = newHash }
 
 // Rewind goes back to where the reader stood at first.
-func (s *Reader) Rewind(int64) error {
+func (s *Reader) Rewind(context.Context, int64) error {
 	if s.newHash != nil {
 		s.digest = s.newHash()
 	}
