@@ -116,6 +116,7 @@ var checks = []struct {
 	{"cancel", interopCancel},
 	{"idle", interopIdle},
 	{"verify", interopVerify},
+	{"digests", interopDigests},
 }
 
 func TestInterop(t *testing.T) {
