@@ -21,6 +21,7 @@ type action func(ctx context.Context, t *tool, args []string) error
 var commands = []command{
 	{"get", []string{"URL", "LOCAL"}, "download a file", prepareGet},
 	{"put", []string{"LOCAL", "URL"}, "upload a file", preparePut},
+	{"verify", []string{"URL", "LOCAL"}, "print how a file, or with -r a tree, differs from a local one", prepareVerify},
 	{"ls", []string{"URL"}, "list a directory, or with -r all below it", prepareList},
 	{"mkdir", []string{"URL"}, "make a directory, and those above it", prepareMkdir},
 	{"mv", []string{"URL", "PATH"}, "rename a file or directory on its server", prepareMove},

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+)
+
+// verifyFlags are the flags of verify.
+type verifyFlags struct {
+	best, hash, readBack bool
+	recursive            bool
+}
+
+func prepareVerify(flags *flag.FlagSet) action {
+	var f verifyFlags
+	flags.BoolVar(&f.best, "best", false, "compare digests where the server computes any, else sizes")
+	flags.BoolVar(&f.hash, "hash", false, "compare digests; a server without them is a failure")
+	flags.BoolVar(&f.readBack, "readback", false, "compare contents, by moving them here once more")
+	flags.BoolVar(&f.recursive, "r", false, "compare all files below two folders")
+	return func(ctx context.Context, t *tool, args []string) error {
+		mode, err := f.mode()
+		if err != nil {
+			return err
+		}
+		there, err := t.connect(args[0], 0)
+		if err != nil {
+			return err
+		}
+		defer there.Close() //nolint:errcheck // always nil
+		if err := localPath(args[1]); err != nil {
+			return err
+		}
+		c := &comparison{tool: t, there: there, local: args[1], mode: mode, table: tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)}
+		if f.recursive {
+			err = c.trees(ctx)
+		} else {
+			err = c.single(ctx)
+		}
+		return errors.Join(err, c.table.Flush(), c.verdict(ctx, err))
+	}
+}
+
+// mode is what the flags ask for: without any, sizes.
+func (f verifyFlags) mode() (ftpclient.VerifyMode, error) {
+	mode, asked := ftpclient.VerifySize, 0
+	for _, choice := range []struct {
+		on   bool
+		mode ftpclient.VerifyMode
+	}{{f.best, ftpclient.VerifyBest}, {f.hash, ftpclient.VerifyHash}, {f.readBack, ftpclient.VerifyReadBack}} {
+		if choice.on {
+			mode = choice.mode
+			asked++
+		}
+	}
+	if asked > 1 {
+		return mode, &usageError{"-best, -hash and -readback exclude each other"}
+	}
+	return mode, nil
+}
+
+// A comparison prints a row for each thing that is not the same on both sides.
+type comparison struct {
+	tool  *tool
+	there *place
+	local string
+	mode  ftpclient.VerifyMode
+	table *tabwriter.Writer
+
+	equal, different int
+	proofs           map[string]int // how often files were found equal by what
+}
+
+// row tells of one difference. The table keeps the writer's error for its Flush.
+func (c *comparison) row(what, name, detail string) {
+	c.different++
+	_, _ = io.WriteString(c.table, strings.TrimRight(what+"\t"+printable(name)+"\t"+printable(detail), "\t")+"\n")
+}
+
+// verdict sums up. That anything differs is an error, and so is that nothing was compared.
+func (c *comparison) verdict(ctx context.Context, err error) error {
+	if ctx.Err() != nil || (err != nil && c.equal+c.different == 0) {
+		return nil // the error says it all
+	}
+	for proof, n := range c.proofs {
+		c.tool.note("%d equal, checked: %s", n, proof)
+	}
+	if c.different > 0 {
+		return fmt.Errorf("%d of %d differ or could not be compared", c.different, c.equal+c.different)
+	}
+	return nil
+}
+
+// single compares a file with a file.
+func (c *comparison) single(ctx context.Context) error {
+	if c.there.isFolder() {
+		return &usageError{"the URL names no file; -r compares folders"}
+	}
+	local := c.local
+	if isFolder(local) {
+		if err := safepath.CheckLocal(c.there.base()); err != nil {
+			return fmt.Errorf("LOCAL is a folder, but the file's name cannot be used here: %w", err)
+		}
+		local = filepath.Join(local, c.there.base())
+	}
+	return c.file(ctx, c.there.path, local, c.there.base())
+}
+
+// file compares one file. Its error ends all; what concerns this file alone is a row.
+func (c *comparison) file(ctx context.Context, remote, local, name string) error {
+	if info, err := os.Stat(local); errors.Is(err, fs.ErrNotExist) {
+		c.row("missing here", name, "")
+		return nil
+	} else if err == nil && info.IsDir() {
+		c.row("type", name, "here it is a folder")
+		return nil
+	}
+	proof, err := c.there.Verify(ctx, c.there.server, remote, local, c.mode)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, fs.ErrNotExist):
+		c.row("missing there", name, "")
+	case errors.Is(err, ftpclient.ErrMismatch) && proof.Local != proof.Remote:
+		what := "size"
+		if proof.Algorithm != "" {
+			what = "digest"
+		}
+		c.row(what, name, strings.TrimLeft(fmt.Sprintf("%s here %s, there %s", proof.Algorithm, proof.Local, proof.Remote), " "))
+	case err != nil:
+		c.row("not compared", name, err.Error())
+	case proof.Method == ftpclient.VerifiedNone:
+		c.row("not compared", name, "the server tells no size")
+	default:
+		c.equal++
+		if c.proofs == nil {
+			c.proofs = map[string]int{}
+		}
+		c.proofs[proof.String()]++
+	}
+	return nil
+}
+
+// trees compares all that is below two folders, in the order of the server's, and then what is only here.
+func (c *comparison) trees(ctx context.Context) error {
+	if info, err := os.Stat(c.local); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return &usageError{"with -r LOCAL is a folder"}
+	}
+	seen := map[string]bool{} // the names that are there; true: a folder that could be read
+	missing := ""             // a folder that is not here, of which one row is enough
+	for e, err := range c.there.Walk(ctx, c.there.server, c.there.path, nil) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		name := c.below(e.Path)
+		if err != nil {
+			if name == "" && len(seen) == 0 {
+				return err
+			}
+			c.row("not compared", cmp.Or(name, "."), err.Error())
+			seen[cmp.Or(name, ".")] = false
+			continue
+		}
+		if safepath.IsOurs(e.Name) || (missing != "" && strings.HasPrefix(name, missing)) {
+			continue
+		}
+		seen[name] = e.IsDir()
+		local, err := c.here(name)
+		switch {
+		case err != nil:
+			c.row("not compared", name, err.Error())
+		case !e.IsDir():
+			if err := c.file(ctx, e.Path, local, name); err != nil {
+				return err
+			}
+		default:
+			if info, err := os.Stat(local); err != nil {
+				missing = name + "/"
+				c.row("missing here", missing, "")
+			} else if !info.IsDir() {
+				missing = name + "/"
+				c.row("type", name, "there it is a folder")
+			}
+		}
+	}
+	return c.onlyHere(seen)
+}
+
+// onlyHere tells of what the server does not have, where it could be seen.
+func (c *comparison) onlyHere(seen map[string]bool) error {
+	return filepath.WalkDir(c.local, func(file string, d fs.DirEntry, err error) error {
+		rel, rerr := filepath.Rel(c.local, file)
+		name := filepath.ToSlash(rel)
+		read, there := seen[name]
+		switch {
+		case rerr != nil:
+			return rerr
+		case err != nil:
+			c.row("not compared", name, err.Error())
+			return nil
+		case there && d.IsDir() && !read:
+			return fs.SkipDir
+		case there || name == "." || safepath.IsOurs(d.Name()):
+			return nil
+		case d.IsDir():
+			c.row("missing there", name+"/", "")
+			return fs.SkipDir
+		}
+		c.row("missing there", name, "")
+		return nil
+	})
+}
+
+// below is a remote path's name below the folder that is compared.
+func (c *comparison) below(remote string) string {
+	root := path.Clean(c.there.path)
+	if root == "." || root == "" {
+		return strings.TrimPrefix(remote, "./")
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(remote, root), "/")
+}
+
+// here is where a name below the server's folder is to be found here, if it can be the name of a local file at all.
+func (c *comparison) here(name string) (string, error) {
+	for _, element := range strings.Split(name, "/") {
+		if err := safepath.CheckLocal(element); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(c.local, filepath.FromSlash(name)), nil
+}

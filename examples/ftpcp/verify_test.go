@@ -1,0 +1,137 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+func TestVerifySaysHowAFileWasCheckedOrDiffers(t *testing.T) {
+	for _, tt := range []struct {
+		flags []string
+		hash  bool
+		equal string // how equal files were checked; "": they could not be
+		finds bool   // another content of the same size
+	}{
+		{nil, true, "size only", false},
+		{[]string{"-best"}, true, "SHA-256 by server", true},
+		{[]string{"-best"}, false, "size only", false},
+		{[]string{"-hash"}, true, "SHA-256 by server", true},
+		{[]string{"-hash"}, false, "", false},
+		{[]string{"-readback"}, false, "SHA-256 read back", true},
+	} {
+		srv := serve(t, ftptest.Options{Hash: tt.hash})
+		write(t, srv.Dir(), "d/a file", content(1000))
+		folder := t.TempDir()
+		local := write(t, folder, "a file", content(1000))
+		args := append(append([]string{"verify"}, tt.flags...), srv.URL("d/a file"))
+		for _, to := range []string{local, folder} {
+			o := ftpcp(t, append(args, to)...)
+			if tt.equal == "" {
+				assert.Equal(t, 1, o.status)
+				assert.Regexp(t, `^not compared  a file  .*digest`, o.stdout)
+				continue
+			}
+			o.succeeds(t)
+			assert.Empty(t, o.stdout)
+			assert.Equal(t, "1 equal, checked: "+tt.equal+"\n", o.stderr)
+		}
+		other := content(1000)
+		other[500] ^= 1
+		write(t, folder, "a file", other)
+		o := ftpcp(t, append(args, local)...)
+		if tt.finds {
+			assert.Equal(t, 1, o.status)
+			assert.Regexp(t, `^digest  a file  SHA-256 here [0-9a-f]{64}, there [0-9a-f]{64}\n$`, o.stdout)
+		}
+		write(t, folder, "a file", other[1:])
+		o = ftpcp(t, append(args, local)...)
+		assert.Equal(t, 1, o.status)
+		assert.Equal(t, "size  a file  here 999, there 1000\n", o.stdout)
+		assert.Equal(t, "ftpcp: 1 of 1 differ or could not be compared\n", o.stderr)
+	}
+
+	srv := serve(t, ftptest.Options{})
+	o := ftpcp(t, "verify", srv.URL("f"), filepath.Join(t.TempDir(), "f"))
+	assert.Equal(t, 1, o.status)
+	assert.Equal(t, "missing here  f\n", o.stdout)
+	o = ftpcp(t, "verify", srv.URL("f"), write(t, t.TempDir(), "f", nil))
+	assert.Equal(t, 1, o.status)
+	assert.Equal(t, "missing there  f\n", o.stdout)
+}
+
+func TestVerifyComparesTreesAndPrintsATableOfWhatDiffers(t *testing.T) {
+	srv := serve(t, ftptest.Options{Hash: true})
+	here := t.TempDir()
+	for _, name := range []string{"same", "d/same", "d/deep/er/same", "中/文"} {
+		write(t, srv.Dir(), "t/"+name, content(50))
+		write(t, here, name, content(50))
+	}
+	o := ftpcp(t, "verify", "-r", "-hash", srv.URL("t"), here)
+	o.succeeds(t)
+	assert.Empty(t, o.stdout)
+	assert.Equal(t, "4 equal, checked: SHA-256 by server\n", o.stderr)
+
+	other := content(50)
+	other[0] ^= 1
+	write(t, here, "d/digest", other)
+	write(t, here, "d/size", content(9))
+	write(t, here, "d/only here/a", nil)
+	write(t, here, "only here too", nil)
+	write(t, here, "kind/a", nil)
+	write(t, here, "kind2", nil)
+	write(t, here, ".same.0123.ftpclient-part", nil)
+	write(t, srv.Dir(), "t/d/digest", content(50))
+	write(t, srv.Dir(), "t/d/size", content(50))
+	write(t, srv.Dir(), "t/only there/a/b", nil)
+	write(t, srv.Dir(), "t/kind", nil)
+	write(t, srv.Dir(), "t/kind2/a", nil)
+	write(t, srv.Dir(), "t/no:name", nil)
+	o = ftpcp(t, "verify", "-r", "-best", "-quiet", srv.URL("t/"), here+string(filepath.Separator))
+	assert.Equal(t, 1, o.status)
+	assert.Equal(t, "ftpcp: 8 of 12 differ or could not be compared\n", o.stderr)
+	rows := strings.Split(strings.TrimSpace(o.stdout), "\n")
+	var short []string
+	for _, row := range rows {
+		short = append(short, strings.Join(strings.Fields(row)[:3], " "))
+	}
+	assert.Equal(t, []string{
+		"digest d/digest SHA-256", "size d/size here", "type kind here", "type kind2 there", "not compared no:name",
+		"missing here only", "missing there d/only", "missing there only",
+	}, short)
+	assert.Equal(t, strings.Index(rows[0], "d/"), strings.Index(rows[1], "d/"), "columns")
+
+	_, err := os.Stat(filepath.Join(here, "no:name"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestAFolderThatCannotBeReadIsNoFolderWithoutFiles(t *testing.T) {
+	srv := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "MLSD", Path: "shut", Do: ftptest.Refuse, Reply: "550 Permission denied"}}})
+	here := t.TempDir()
+	write(t, srv.Dir(), "t/shut/a", nil)
+	write(t, here, "shut/a", nil)
+	write(t, here, "shut/b", nil)
+	o := ftpcp(t, "verify", "-r", srv.URL("t"), here)
+	assert.Equal(t, 1, o.status)
+	assert.Contains(t, o.stdout, "not compared  shut  ")
+	assert.NotContains(t, o.stdout, "missing")
+
+	ftpcp(t, "verify", "-r", srv.URL("absent"), here).fails(t, 1, "absent")
+	ftpcp(t, "verify", "-r", srv.URL("t"), filepath.Join(here, "absent")).fails(t, 1, "absent")
+}
+
+func TestWrongUsageOfVerifyIsToldBeforeAnythingIsDone(t *testing.T) {
+	srv := serve(t, ftptest.Options{})
+	file := write(t, t.TempDir(), "f", nil)
+	ftpcp(t, "verify", "-hash", "-best", srv.URL("f"), file).fails(t, 2, "exclude")
+	ftpcp(t, "verify", srv.URL("d/"), file).fails(t, 2, "-r")
+	ftpcp(t, "verify", "-r", srv.URL("d"), file).fails(t, 2, "folder")
+	ftpcp(t, "verify", srv.URL("f"), srv.URL("f")).fails(t, 2, "LOCAL")
+	assert.Zero(t, srv.Stats().Conns)
+}
