@@ -49,7 +49,10 @@ func prepareVerify(flags *flag.FlagSet) action {
 		} else {
 			err = c.single(ctx)
 		}
-		return errors.Join(err, c.table.Flush(), c.verdict(ctx, err))
+		if err := errors.Join(err, c.table.Flush()); err != nil {
+			return err
+		}
+		return c.verdict()
 	}
 }
 
@@ -89,11 +92,8 @@ func (c *comparison) row(what, name, detail string) {
 	_, _ = io.WriteString(c.table, strings.TrimRight(what+"\t"+printable(name)+"\t"+printable(detail), "\t")+"\n")
 }
 
-// verdict sums up. That anything differs is an error, and so is that nothing was compared.
-func (c *comparison) verdict(ctx context.Context, err error) error {
-	if ctx.Err() != nil || (err != nil && c.equal+c.different == 0) {
-		return nil // the error says it all
-	}
+// verdict sums up. That anything differs is an error.
+func (c *comparison) verdict() error {
 	for proof, n := range c.proofs {
 		c.tool.note("%d equal, checked: %s", n, proof)
 	}
