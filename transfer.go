@@ -30,7 +30,8 @@ import (
 // and replace the target.
 type TransferOptions struct {
 	// Resume continues a partial that an earlier call left behind, if it is proved to be of the same file: same source,
-	// size and time, and the last 64 KiB before the place where it continues are read again and compared. Otherwise the
+	// size and time, and the last 64 KiB before the place where it continues are moved again and compared. Where Verify asks
+	// for the server's digest, and the server digests parts of files, that of the whole partial takes their place. Otherwise the
 	// transfer starts over, and Result.RestartReason says why. Drops within one call are always resumed, by the same rule.
 	// A file that was changed elsewhere while keeping its size and time cannot be told without a digest: see Verify.
 	Resume bool

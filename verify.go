@@ -33,11 +33,16 @@ const (
 	// VerifySize compares sizes, and the modification time before and after a download. Where the server does not tell
 	// sizes, completion rests on its final reply, and the Verification says so.
 	VerifySize VerifyMode = iota
-	// VerifyBest takes the strongest proof that costs no second transfer.
+	// VerifyBest takes the strongest proof that costs no second transfer: the digest that the caller expects, of a download;
+	// else the server's digest, by HASH, XSHA256 and the like; else the size. A server that is slow to digest is waited for,
+	// longer for larger files.
 	VerifyBest
-	// VerifyHash insists on a digest computed by the server; without one the transfer is ErrUnverifiable.
+	// VerifyHash insists on a digest computed by the server. Without one the transfer is ErrUnverifiable: before anything
+	// moves if the server offers none, and else before the target appears. If the caller expects a digest, it must be of
+	// the same algorithm.
 	VerifyHash
-	// VerifyReadBack insists on moving the content a second time and comparing.
+	// VerifyReadBack insists on moving the content a second time and comparing. It is the one proof of what a server has
+	// stored that takes nothing on its word.
 	VerifyReadBack
 	// VerifyNone proves no more than a transfer always does: the counted bytes, and the server's final reply.
 	VerifyNone
@@ -443,9 +448,11 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 }
 
 // Verify compares a remote file with a local one as mode says: VerifySize and VerifyBest take the proof that is there,
-// VerifyHash and VerifyReadBack insist. A difference is ErrMismatch, with both values in the Verification.
+// VerifyHash and VerifyReadBack insist. A difference is ErrMismatch, with both values in the Verification. The local file is
+// read once, if at all.
 func (c *Client) Verify(ctx context.Context, server, remote, local string, mode VerifyMode) (Verification, error) {
 	var proof Verification
+	v := verifier{mode: mode, direction: Up, policy: c.retry, log: c.log}
 	err := c.repeat(ctx, "verify", server, remote, func(ctx context.Context, s *session.Session) error {
 		src, err := source.Open(local)
 		if err != nil {
@@ -468,7 +475,6 @@ func (c *Client) Verify(ctx context.Context, server, remote, local string, mode 
 				return retry.Permanent(fmt.Errorf("%w: local size is %d, remote %d", ErrMismatch, src.Size(), look.Size))
 			}
 		}
-		v := verifier{mode: mode, direction: Up, policy: c.retry, log: c.log}
 		if err := v.choose(ctx, s); err != nil || v.algorithm == nil {
 			return err
 		}

@@ -232,3 +232,17 @@ func TestAnExpectedDigestThatMakesNoSenseIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrInvalid)
 	}
 }
+
+func TestAServerThatGivesNothingBackIsNoProofForReadBack(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "RETR", Do: ftptest.Refuse, Reply: "550 this folder takes files only"}}})
+	opts := &ftpclient.TransferOptions{Verify: ftpclient.VerifyReadBack, Retry: never()}
+	_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("x"), "f", opts)
+	require.ErrorIs(t, err, ftpclient.ErrUnverifiable)
+	assert.Empty(t, names(t, srv.Dir()), "neither the target nor a partial that nobody could continue")
+
+	srv.SetFaults(ftptest.Fault{Cmd: "RETR", Times: 1, After: 1, Do: ftptest.CutData})
+	opts.Retry = &ftpclient.RetryPolicy{Delay: time.Millisecond}
+	result, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("content"), "f", opts)
+	require.NoError(t, err, "a connection that is lost is replaced")
+	assert.Equal(t, "SHA-256 read back", result.Verification.String())
+}

@@ -87,8 +87,8 @@ func (s *Session) PrepareHash(ctx context.Context, a digest.Algorithm) (offered 
 	if verbs := s.hashVerbs(a); len(verbs) > 0 && verbs[0] == "HASH" {
 		err = s.do(ctx, func() error { return s.selectHash(a) })
 	}
-	if errors.Is(err, ErrNoDigest) || (s.Usable() && reply.Code(err)/100 == 5) {
-		err = nil
+	if errors.Is(err, ErrNoDigest) || (s.Usable() && reply.Code(err) != 0) {
+		err = nil // what it refused for good is not offered any more
 	}
 	return err == nil && len(s.hashVerbs(a)) > 0, err
 }

@@ -324,3 +324,31 @@ func TestAPrefixIsProvedByTheTestServer(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, same)
 }
+
+func FuzzHashReply(f *testing.F) {
+	sha := hexOf(digest.SHA256, "content")
+	for _, seed := range []string{"SHA-256 0-7 " + sha + " f", "Computing\n" + sha, "/f " + sha, "0x1", "SHA-1 0-7 x", " ", "SHA-256 - ", sha + " " + sha} {
+		for _, verb := range []string{"HASH", "XSHA256", "XCRC", "MD5"} {
+			f.Add(verb, "/f", seed)
+		}
+	}
+	f.Fuzz(func(t *testing.T, verb, arg, text string) {
+		a := map[string]digest.Algorithm{"XCRC": digest.CRC32, "MD5": digest.MD5}[verb]
+		if a.New == nil {
+			a = digest.SHA256
+		}
+		got, err := session.ReadHash(verb, a, arg, 7, reply.Reply{Code: 213, Lines: strings.Split(text, "\n")})
+		if err != nil {
+			require.Empty(t, got)
+			return
+		}
+		require.Len(t, got, a.HexLen())
+		require.Equal(t, strings.ToLower(got), got)
+		_, err = hex.DecodeString(got)
+		require.NoError(t, err)
+		if verb == "HASH" {
+			require.Contains(t, strings.ToLower(text), got)
+			require.Contains(t, text, "0-")
+		}
+	})
+}

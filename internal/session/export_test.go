@@ -1,0 +1,11 @@
+package session
+
+import (
+	"github.com/corexalgo/ftpclient/internal/digest"
+	"github.com/corexalgo/ftpclient/internal/reply"
+)
+
+// ReadHash reads the digest out of the reply to a hash command for a file of so many bytes.
+func ReadHash(verb string, a digest.Algorithm, arg string, bytes int64, r reply.Reply) (string, error) {
+	return hashAnswer{verb: verb, algorithm: a, arg: arg, part: part{bytes: bytes}}.read(r)
+}
