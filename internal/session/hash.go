@@ -192,22 +192,24 @@ func (s *Session) hash(verb string, a digest.Algorithm, arg string, p part) (sum
 			return sum, err
 		}
 	}
-	if code := reply.Code(err); (code == 500 || code == 502) && !p.prefix && forms[0] == arg && len(forms) == 1 {
+	if code := reply.Code(err); (code == 500 || code == 502) && !p.prefix && len(forms) == 1 && forms[0] == arg {
 		s.cfg.Quirks.hash.add(verb) // it cannot be for the name's sake
 	}
 	return "", err
 }
 
-// hashForms are the ways to write a name. HASH and MD5 take the rest of the line and repeat the name, so that nothing can be
-// misunderstood, but ftpserverlib wants it quoted if it has blanks. So do all servers for the other commands, where what
-// follows a blank is a number, or another file's digest is the answer.
+// hashForms are the ways to write a name. HASH and MD5 take the rest of the line, but not on ftpserverlib, which wants a name
+// with blanks quoted. So do all servers for the other commands, where what follows a blank is a number. A server that takes
+// the first word alone answers with another file's digest: HASH and MD5 repeat the name, so that this is seen.
 func hashForms(verb, arg string) []string {
 	blank, quote := strings.Contains(arg, " "), strings.Contains(arg, `"`)
 	quoted := `"` + strings.ReplaceAll(arg, `"`, `""`) + `"`
 	switch {
 	case !blank && !quote:
 		return []string{arg}
-	case blank && verb != "HASH" && verb != "MD5":
+	case blank && verb == "MD5": // of two servers that misunderstand a form ProFTPD says so, ftpserverlib does not
+		return []string{quoted, arg}
+	case blank && verb != "HASH":
 		return []string{quoted}
 	}
 	return []string{arg, quoted}
@@ -279,7 +281,7 @@ func (s *Session) askHash(verb string, a digest.Algorithm, form, arg string, p p
 	if err != nil {
 		return "", err
 	}
-	answer := hashAnswer{verb: verb, algorithm: a, arg: arg, part: p}
+	answer := hashAnswer{verb: verb, algorithm: a, arg: arg, part: p, named: form == arg && strings.Contains(arg, " ")}
 	sum, err := answer.read(r)
 	if err != nil {
 		if verb == "HASH" {

@@ -17,6 +17,7 @@ type hashAnswer struct {
 	algorithm digest.Algorithm
 	arg       string // the absolute name
 	part      part
+	named     bool // the server may have taken it for another name: the reply must repeat it
 }
 
 // read finds the digest, or says why there is none.
@@ -86,10 +87,14 @@ func unquote(s string) string {
 // alone reads the digest that other commands give, in a line of its own or beside the name, which may look like one. Two that
 // differ are none.
 func (h hashAnswer) alone(line string) (string, error) {
+	whole := line
 	for _, name := range []string{h.arg, path.Base(h.arg)} {
 		for _, name := range []string{name, `"` + name + `"`} {
 			line = strings.TrimPrefix(strings.TrimSuffix(line, " "+name), name+" ")
 		}
+	}
+	if h.named && line == whole {
+		return "", nil
 	}
 	sum := ""
 	fields := strings.Fields(line)
