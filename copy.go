@@ -181,7 +181,7 @@ func (s *remoteSource) ReadAt(p []byte, off int64) (int, error) {
 func (s *remoteSource) Watch(newHash func() hash.Hash) { s.newHash = newHash }
 
 // Rewind makes the next Content begin at offset. A watching hash needs what comes before moved once more.
-func (s *remoteSource) Rewind(offset int64) error {
+func (s *remoteSource) Rewind(_ context.Context, offset int64) error {
 	begin := offset
 	if s.newHash != nil {
 		s.digest, begin = s.newHash(), 0
