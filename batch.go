@@ -94,6 +94,9 @@ type BatchOptions struct {
 	Include []string
 	// Exclude are patterns of files and folders that DownloadDir and UploadDir leave out.
 	Exclude []string
+	// Checksums are the digests that the files must have, by remote path: see Client.LoadChecksums. Files without one are
+	// verified as Verify says.
+	Checksums Checksums
 }
 
 // A FileEvent tells that a file of a batch begins or is done.
@@ -114,18 +117,6 @@ type BatchResult struct {
 	Elapsed                    time.Duration
 	Failures                   []FileError // in the order of the jobs
 }
-
-// A FileError is the failure of one file, or of a folder that could not be read or made.
-type FileError struct {
-	Job Job
-	Err error
-}
-
-// Error is that of Err.
-func (e FileError) Error() string { return e.Err.Error() }
-
-// Unwrap returns Err.
-func (e FileError) Unwrap() error { return e.Err }
 
 // DownloadFiles fetches files into the local folder, which is made if it is missing, each under the last element of its
 // remote path. Files whose names there would be the same are ErrNameCollision, all of them, before anything moves.
@@ -373,7 +364,11 @@ func (b *batch) move(l *lane, t task) (*Result, error) {
 		return nil, op.wrap(t.act(op))
 	}
 	b.look(l, srv, &t)
-	x, err := b.operation(l, op, srv, t.Remote).transfer(t.Job, &b.opts.TransferOptions)
+	opts := b.opts.TransferOptions
+	if sum := b.opts.Checksums.Expect(t.Remote); sum != (Checksum{}) {
+		opts.Expected = sum
+	}
+	x, err := b.operation(l, op, srv, t.Remote).transfer(t.Job, &opts)
 	if err != nil {
 		return nil, err
 	}

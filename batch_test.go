@@ -267,3 +267,25 @@ func writeAll(name, content string) error {
 	}
 	return os.WriteFile(name, []byte(content), 0o644)
 }
+
+func TestABatchProvesEachFileByItsChecksum(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "pub/good", []byte("good"))
+	put(t, srv, "pub/bad", []byte("bad"))
+	put(t, srv, "pub/unlisted", []byte("unlisted"))
+	put(t, srv, "pub/SHA256SUMS", []byte(sha([]byte("good"))+"  good\n"+sha([]byte("something else"))+"  bad\n"))
+	sums, err := client.LoadChecksums(t.Context(), "srv", "pub/SHA256SUMS")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	methods := map[string]ftpclient.VerifyMethod{}
+	opts := &ftpclient.BatchOptions{Checksums: sums, Exclude: []string{"SHA256SUMS"}, OnFile: func(e ftpclient.FileEvent) {
+		if e.Done && e.Err == nil {
+			methods[filepath.Base(e.Job.Remote)] = e.Result.Verification.Method
+		}
+	}}
+	result, err := client.DownloadDir(t.Context(), "srv", "pub", dir, opts)
+	require.ErrorIs(t, err, ftpclient.ErrMismatch)
+	assert.Equal(t, [2]int{2, 1}, [2]int{result.Succeeded, result.Failed})
+	assert.Equal(t, map[string]string{"good": "good", "unlisted": "unlisted"}, grown(t, dir))
+	assert.Equal(t, map[string]ftpclient.VerifyMethod{"good": ftpclient.VerifiedExpected, "unlisted": ftpclient.VerifiedSize}, methods)
+}

@@ -84,6 +84,18 @@ func wrap(op, server, path string, err error) error {
 	return e
 }
 
+// A FileError is the failure of one file, or of a folder that could not be read or made.
+type FileError struct {
+	Job Job
+	Err error
+}
+
+// Error is that of Err.
+func (e FileError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e FileError) Unwrap() error { return e.Err }
+
 // batchError is the error of a batch in which something failed.
 type batchError struct {
 	result *BatchResult
