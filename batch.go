@@ -157,9 +157,8 @@ func (c *Client) UploadFiles(ctx context.Context, server string, locals []string
 	return c.batch(ctx, opts, server, tasks, pass{tasks: func(*batch) iter.Seq[task] { return slices.Values(tasks) }})
 }
 
-// Batch does the jobs of a stream, which may be endless: it begins with the first, and of those that are done it keeps only
-// the failures, and eight bytes or so each to recognise a target that comes a second time. Such a job is
-// ErrNameCollision. The stream runs in a goroutine of its own and must end soon after ctx has. Jobs may be of several
+// Batch does the jobs of a stream, of any length: it begins with the first, and of those that are done it keeps only the
+// failures, and some 30 bytes each to recognise a target that comes a second time. Such a job is ErrNameCollision. The stream runs in a goroutine of its own and must end soon after ctx has. Jobs may be of several
 // servers, and of both directions. See DownloadFiles for all else.
 func (c *Client) Batch(ctx context.Context, jobs iter.Seq[Job], opts *BatchOptions) (*BatchResult, error) {
 	return c.batch(ctx, opts, "", nil, pass{tasks: func(*batch) iter.Seq[task] {

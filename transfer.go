@@ -282,19 +282,18 @@ func (t *transfer) uploadReader(r io.Reader) error {
 }
 
 // upload holds the target, for this host, and runs.
-func (t *transfer) upload(src source.Source, key string) error {
-	part, err := remotepart.Hold(t.srv.id, t.srv.cfg.Username, t.remote, key)
-	if err != nil {
-		return err
-	}
-	defer part.Release()
-	u := &upload{transfer: t, source: src, part: part, verifier: t.newVerifier()}
+func (t *transfer) upload(src source.Source, key string) (err error) {
+	u := &upload{transfer: t, source: src, verifier: t.newVerifier()}
 	if e := t.place.listed; e != nil && t.opts.Existing != Overwrite && (t.opts.Existing != SkipSame || e.exact()) {
-		if u.settled, err = u.settleWith(*e); u.settled || err != nil {
+		if done, err := u.settleWith(*e); done || err != nil {
 			return err
 		}
 		u.settled = true
 	}
+	if u.part, err = remotepart.Hold(t.srv.id, t.srv.cfg.Username, t.remote, key); err != nil {
+		return err
+	}
+	defer u.part.Release()
 	return u.run()
 }
 

@@ -31,19 +31,35 @@ func (d *Dir[E]) Absent(name string) bool {
 	return d.Whole && !there && !strings.HasPrefix(name, ".")
 }
 
-// kept is how many directories a Cache remembers: those that its callers are just about.
-const kept = 64
+// What a Cache remembers: the directories that its callers are just about.
+const (
+	keptDirs    = 64
+	keptEntries = 30_000 // of all together, but for the newest
+)
 
 // A Cache reads directories. It is safe for concurrent use.
 type Cache[K comparable, E any] struct {
-	mu    sync.Mutex // guards what follows
-	dirs  map[K]*reading[E]
-	order []K // of dirs, oldest first
+	mu      sync.Mutex // guards what follows
+	dirs    map[K]*reading[E]
+	order   []K // of dirs, oldest first
+	entries int // in dirs
 }
 
 type reading[E any] struct {
 	done chan struct{}
 	dir  *Dir[E] // nil: could not be read
+}
+
+func (r *reading[E]) size() int {
+	select {
+	case <-r.done:
+	default:
+		return 0
+	}
+	if r.dir == nil {
+		return 0
+	}
+	return len(r.dir.Entries)
 }
 
 // Get returns the directory, which read reads unless somebody has or does; nil: it could not be read, or ctx has ended.
@@ -53,12 +69,19 @@ func (c *Cache[K, E]) Get(ctx context.Context, key K, read func() *Dir[E]) *Dir[
 	r, known := c.dirs[key]
 	if !known {
 		r = &reading[E]{done: make(chan struct{})}
-		c.remember(key, r)
+		if c.dirs == nil {
+			c.dirs = map[K]*reading[E]{}
+		}
+		c.dirs[key] = r
+		c.order = append(c.order, key)
 	}
 	c.mu.Unlock()
 	if !known {
-		defer close(r.done)
-		r.dir = read()
+		func() {
+			defer close(r.done)
+			r.dir = read()
+		}()
+		c.forget(r)
 		return r.dir
 	}
 	select {
@@ -69,15 +92,18 @@ func (c *Cache[K, E]) Get(ctx context.Context, key K, read func() *Dir[E]) *Dir[
 	}
 }
 
-// remember forgets the oldest when there are too many. The caller holds mu.
-func (c *Cache[K, E]) remember(key K, r *reading[E]) {
-	if c.dirs == nil {
-		c.dirs = map[K]*reading[E]{}
-	}
-	if len(c.order) >= kept {
+// forget makes room for a directory that was just read.
+func (c *Cache[K, E]) forget(newest *reading[E]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries += newest.size()
+	for len(c.order) > 1 && (len(c.order) > keptDirs || c.entries > keptEntries) {
+		oldest := c.dirs[c.order[0]]
+		if oldest == newest {
+			return
+		}
+		c.entries -= oldest.size()
 		delete(c.dirs, c.order[0])
 		c.order = c.order[1:]
 	}
-	c.dirs[key] = r
-	c.order = append(c.order, key)
 }

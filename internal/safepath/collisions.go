@@ -81,7 +81,7 @@ func Shared(n int, folding Folding, name func(i int) string) []bool {
 	return shared
 }
 
-// Targets recognises what it was given before, in eight bytes or so each: by a 64-bit hash, which takes two of a million for
+// Targets recognises what it was given before, in some 30 bytes each: by a 64-bit hash, which takes two of a million for
 // the same once in forty million times. The zero value is ready; it is not safe for concurrent use.
 type Targets struct {
 	seed maphash.Seed

@@ -1,0 +1,86 @@
+package dircache_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/corexalgo/ftpclient/internal/dircache"
+)
+
+func name(s string) string { return s }
+
+func dir(n int) *dircache.Dir[string] {
+	entries := make([]string, n)
+	for i := range entries {
+		entries[i] = fmt.Sprint(i)
+	}
+	return dircache.NewDir(entries, name, true)
+}
+
+func TestADirectoryIsReadOnceForAllWhoAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c dircache.Cache[string, string]
+		reads := 0
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				d := c.Get(t.Context(), "d", func() *dircache.Dir[string] {
+					reads++
+					time.Sleep(time.Second)
+					return dir(3)
+				})
+				assert.Len(t, d.Entries, 3)
+			})
+		}
+		all.Wait()
+		assert.Equal(t, 1, reads)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		all.Go(func() {
+			c.Get(t.Context(), "slow", func() *dircache.Dir[string] { time.Sleep(time.Minute); return nil })
+		})
+		synctest.Wait()
+		time.AfterFunc(time.Second, cancel)
+		assert.Nil(t, c.Get(ctx, "slow", nil), "nobody waits longer than his context")
+		all.Wait()
+	})
+}
+
+func TestOnlyTheLastDirectoriesAreKept(t *testing.T) {
+	var c dircache.Cache[int, string]
+	reads := map[int]int{}
+	get := func(key, size int) {
+		c.Get(t.Context(), key, func() *dircache.Dir[string] {
+			reads[key]++
+			return dir(size)
+		})
+	}
+	for key := range 100 {
+		get(key, 1)
+	}
+	get(99, 1)
+	get(0, 1)
+	assert.Equal(t, []int{1, 2}, []int{reads[99], reads[0]})
+	for range 2 {
+		for key := 1000; key < 1006; key++ {
+			get(key, 10_000)
+			get(key, 10_000)
+		}
+	}
+	assert.Equal(t, 2, reads[1000], "six are too large to be kept together, each for itself is")
+}
+
+func TestAbsenceIsProvedByAWholeListingOnly(t *testing.T) {
+	d := dircache.NewDir([]string{"Readme", "b"}, name, true)
+	assert.True(t, d.Absent("c"))
+	assert.False(t, d.Absent("b"))
+	assert.False(t, d.Absent("README"), "servers that do not tell letter case apart")
+	assert.False(t, d.Absent(".hidden"), "not in every listing")
+	assert.False(t, dircache.NewDir(nil, name, false).Absent("c"))
+}
