@@ -179,3 +179,20 @@ func (r rooted) allowed(name string) bool {
 	_, err = r.root.Lstat(name)
 	return err == nil
 }
+
+func TestNamesThatLandOnOneFileAreFoundTogether(t *testing.T) {
+	names := []string{"a", "b", "A", "a", "c"}
+	name := func(i int) string { return names[i] }
+	assert.Equal(t, []bool{true, false, false, true, false}, safepath.Shared(len(names), safepath.FoldNone, name))
+	assert.Equal(t, []bool{true, false, true, true, false}, safepath.Shared(len(names), safepath.FoldNames, name))
+}
+
+func TestATargetThatComesAgainIsRecognised(t *testing.T) {
+	var targets safepath.Targets
+	for _, c := range []struct {
+		server, path string
+		again        bool
+	}{{"", "/a", false}, {"s", "/a", false}, {"", "/a", true}, {"s", "/b", false}, {"s", "/a", true}} {
+		assert.Equal(t, c.again, targets.Again(c.server, c.path), c)
+	}
+}

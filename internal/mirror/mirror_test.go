@@ -1,0 +1,128 @@
+package mirror_test
+
+import (
+	"errors"
+	"io/fs"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient/internal/join"
+	"github.com/corexalgo/ftpclient/internal/mirror"
+)
+
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+type item = join.Item[mirror.Node]
+
+func tree(items ...item) iter.Seq[item] {
+	return func(yield func(item) bool) {
+		for _, i := range items {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+func file(path string, size int64, at time.Time, precision time.Duration) item {
+	return item{Path: path, Value: mirror.Node{Size: size, ModTime: at, Precision: precision}}
+}
+
+// one compares one file whose remote time is told with some precision.
+func one(t *testing.T, up bool, remote, local item, exact time.Time) (reason string, asked int) {
+	t.Helper()
+	plan, err := mirror.Make(tree(remote), tree(local), mirror.Options{Up: up}, mirror.Questions{
+		Times: func(rels []string) ([]time.Time, error) {
+			asked += len(rels)
+			return []time.Time{exact}, nil
+		},
+	})
+	require.NoError(t, err)
+	if len(plan.Steps) == 0 {
+		assert.Equal(t, 1, plan.Unchanged)
+		return "", asked
+	}
+	return plan.Steps[0].Reason, asked
+}
+
+func TestTimesAreComparedAsExactlyAsTheServerTellsThem(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name      string
+		precision time.Duration
+		local     time.Duration // after noon
+		exact     time.Duration // what MDTM tells, after noon; <0: nothing
+		want      string
+		asked     int
+	}{
+		{"seconds, equal", time.Second, 0, 0, "", 0},
+		{"seconds, fraction", time.Second, 300 * time.Millisecond, 0, "", 0},
+		{"seconds, off by one", time.Second, time.Second, 0, "older", 0},
+		{"minute, equal", time.Minute, 42 * time.Second, 42 * time.Second, "", 1},
+		{"minute, the exact time differs", time.Minute, 42 * time.Second, 43 * time.Second, "newer", 1},
+		{"minute, no exact time", time.Minute, 42 * time.Second, -1, "", 1},
+		{"minute, another one", time.Minute, 61 * time.Second, 0, "older", 0},
+		{"day, equal", day, 5 * time.Hour, 5 * time.Hour, "", 1},
+		{"day, before it", day, -time.Second, 0, "newer", 0},
+	} {
+		exact := noon.Add(c.exact)
+		if c.exact < 0 {
+			exact = time.Time{}
+		}
+		got, asked := one(t, false, file("f", 1, noon, c.precision), file("f", 1, noon.Add(c.local), 0), exact)
+		assert.Equal(t, c.want, got, c.name)
+		assert.Equal(t, c.asked, asked, c.name)
+	}
+	reason, _ := one(t, true, file("f", 1, noon, time.Second), file("f", 1, noon.Add(time.Hour), 0), noon)
+	assert.Equal(t, "newer", reason, "up: the local file is the source")
+	reason, _ = one(t, false, file("f", 1, time.Time{}, 0), file("f", 1, noon, 0), noon)
+	assert.Equal(t, "time unknown", reason)
+	reason, _ = one(t, false, file("f", -1, noon, time.Second), file("f", 1, noon, 0), noon)
+	assert.Equal(t, "size differs", reason, "in doubt it is copied")
+}
+
+func TestAQuestionThatFailsIsNoPlan(t *testing.T) {
+	lost := errors.New("lost")
+	_, err := mirror.Make(tree(file("f", 1, noon, time.Minute)), tree(file("f", 1, noon, 0)), mirror.Options{}, mirror.Questions{
+		Times: func([]string) ([]time.Time, error) { return nil, lost },
+	})
+	require.ErrorIs(t, err, lost)
+}
+
+func TestALinkAtTheSourceProtectsWhatIsThere(t *testing.T) {
+	link := item{Path: "l", Value: mirror.Node{Mode: fs.ModeSymlink}}
+	dir := item{Path: "l", Value: mirror.Node{Mode: fs.ModeDir}}
+	plan, err := mirror.Make(tree(link), tree(dir, file("l/f", 1, noon, 0)), mirror.Options{Delete: true}, mirror.Questions{})
+	require.NoError(t, err)
+	require.Len(t, plan.Steps, 1)
+	assert.Equal(t, mirror.Step{Kind: mirror.Skip, Rel: "l", Reason: "symbolic link"}, plan.Steps[0])
+}
+
+func TestUnfinishedTransfersAreLeftAlone(t *testing.T) {
+	for _, up := range []bool{false, true} {
+		part := file(".f.0.ftpclient-part", 1, noon, time.Second)
+		for _, trees := range [][2]iter.Seq[item]{{tree(part), tree()}, {tree(), tree(part)}} {
+			plan, err := mirror.Make(trees[0], trees[1], mirror.Options{Up: up, Delete: true}, mirror.Questions{})
+			require.NoError(t, err)
+			assert.Empty(t, plan.Steps)
+			assert.Empty(t, plan.Faults)
+		}
+	}
+}
+
+func TestAFaultOnEitherSideStopsDeletions(t *testing.T) {
+	broken := item{Path: "d", Err: errors.New("no")}
+	for _, trees := range [][2]iter.Seq[item]{
+		{tree(broken), tree(file("surplus", 1, noon, 0))}, {tree(), tree(broken, file("surplus", 1, noon, 0))},
+	} {
+		plan, err := mirror.Make(trees[0], trees[1], mirror.Options{Delete: true}, mirror.Questions{})
+		require.NoError(t, err)
+		assert.True(t, plan.Incomplete)
+		assert.Empty(t, plan.Steps)
+		assert.Len(t, plan.Faults, 1)
+	}
+}
