@@ -65,7 +65,7 @@ type ServerConfig struct {
 	// InsecureSkipVerify accepts any certificate, and with it anyone who gets between.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
 	// TLSConfig is a base for the rest, such as client certificates; nil is the zero tls.Config. It is cloned. ServerName
-	// defaults to Host; the session cache is ours, since servers want data connections to resume the control
+	// is always Host, and the session cache is ours, since servers want data connections to resume the control
 	// connection's session.
 	TLSConfig *tls.Config `yaml:"-"`
 
@@ -104,10 +104,16 @@ type ServerConfig struct {
 	// BytesPerSecond limits the content moved in both directions by all connections together; 0 is no limit.
 	BytesPerSecond int64 `yaml:"bytes_per_second"`
 	// Proxy is a SOCKS5 proxy for all connections, socks5://[user:password@]host:port; "" is none. Environment variables
-	// are not looked at.
+	// are not looked at. The proxy looks up Host, and data connections go to Host too. An upload that is given up is ended
+	// with a reset, for a plain end makes half a file a whole one for every server; a proxy that passes that on as a plain
+	// end, as many do, leaves a part under the upload's temporary name. The target itself appears only after its size is proved.
 	Proxy string `yaml:"proxy"`
 
-	// DialContext opens every connection, to the proxy where there is one; nil is a net.Dialer.
+	// DialContext opens every connection, to the proxy where there is one; nil is a net.Dialer. Its connections must obey
+	// their deadlines. One that wraps another should offer a method NetConn() net.Conn, as *tls.Conn does: by what is below
+	// it an upload is reset when it is given up, and a connection is looked at without a wait before each command (else a
+	// millisecond is spent on that). Only a bare *net.TCPConn sends files by sendfile. What Proxy says of resets holds for
+	// a connection that hides its socket.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error) `yaml:"-"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -432,7 +433,15 @@ func TestTheRetryPolicyCountsRetries(t *testing.T) {
 
 func TestARefusedLoginIsTriedOnce(t *testing.T) {
 	slow := ftptest.Fault{Cmd: "LOGIN", Do: ftptest.SlowFinal, Delay: 200 * time.Millisecond} // so that all of them wait for one
-	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{slow}}, func(c *ftpclient.ServerConfig) { c.Password = "wrong"; c.MaxConns = 8 })
+	srv := ftptest.Start(t, ftptest.Options{Faults: []ftptest.Fault{slow}})
+	var log bytes.Buffer
+	client, err := ftpclient.New(ftpclient.Config{
+		Servers: map[string]ftpclient.ServerConfig{"srv": {Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: "wrong", MaxConns: 8}},
+		Retry:   ftpclient.RetryPolicy{Delay: time.Millisecond, MaxDelay: 5 * time.Millisecond},
+		Logger:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -441,7 +450,7 @@ func TestARefusedLoginIsTriedOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	assert.Equal(t, 1, srv.Stats().Commands["PASS"], "a second try may lock the account")
+	assert.Equal(t, 1, srv.Stats().Commands["PASS"], "a second try may lock the account: %s", &log)
 }
 
 func TestANameThatIsNotFoundIsNotTriedAgain(t *testing.T) {

@@ -9,13 +9,11 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"net/url"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/proxy"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
@@ -24,6 +22,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
+	"github.com/corexalgo/ftpclient/internal/socks"
 )
 
 // A server is one entry of Config.Servers with its connections.
@@ -164,10 +163,8 @@ func (s ServerConfig) tls() (*tls.Config, error) {
 	return cfg, nil
 }
 
-type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
-
 // dialer opens connections as configured; direct tells that they lead to the server's own address.
-func (s ServerConfig) dialer() (dial dialFunc, direct bool, err error) {
+func (s ServerConfig) dialer() (dial socks.Dial, direct bool, err error) {
 	dial, direct = (&net.Dialer{KeepAliveConfig: tcpKeepAlive}).DialContext, true
 	if s.DialContext != nil {
 		dial, direct = s.DialContext, false
@@ -175,31 +172,10 @@ func (s ServerConfig) dialer() (dial dialFunc, direct bool, err error) {
 	if s.Proxy == "" {
 		return dial, direct, nil
 	}
-	u, err := url.Parse(s.Proxy)
-	if err != nil {
-		return nil, false, fmt.Errorf("proxy: not a URL") // the parser's error shows its password
-	}
-	var auth *proxy.Auth
-	if u.User != nil {
-		password, _ := u.User.Password()
-		auth = &proxy.Auth{User: u.User.Username(), Password: password}
-	}
-	socks, err := proxy.SOCKS5("tcp", u.Host, auth, forward(dial))
-	if err != nil {
+	if dial, err = socks.Through(s.Proxy, dial); err != nil {
 		return nil, false, fmt.Errorf("proxy: %w", err)
 	}
-	return socks.(proxy.ContextDialer).DialContext, false, nil //nolint:forcetypeassert // SOCKS5 documents it
-}
-
-// forward dials the proxy itself.
-type forward dialFunc
-
-func (f forward) Dial(network, addr string) (net.Conn, error) {
-	return f(context.Background(), network, addr)
-}
-
-func (f forward) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	return f(ctx, network, addr)
+	return dial, false, nil
 }
 
 // newLimiter is nil for an unlimited rate.

@@ -295,17 +295,20 @@ func (d *Data) finishTLS() error {
 		_ = reset(d.raw)
 		return d.failed(err)
 	}
-	if half, ok := d.raw.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-		timeout := d.opts.DrainTimeout
-		if timeout <= 0 {
-			timeout = d.opts.StallTimeout
-		}
-		d.arm(timeout)
-		_, _ = io.Copy(io.Discard, io.LimitReader(d.raw, 1<<20))
+	timeout := d.opts.DrainTimeout
+	if timeout <= 0 {
+		timeout = d.opts.StallTimeout
 	}
+	if !closeWrite(d.raw) { // close_notify alone has to do, and a server may wait for more
+		timeout = min(timeout, blindDrain)
+	}
+	d.arm(timeout)
+	_, _ = io.Copy(io.Discard, io.LimitReader(d.raw, 1<<20))
 	return d.raw.Close()
 }
+
+// blindDrain bounds the wait for the peer's end on a connection that cannot tell it ours.
+const blindDrain = 3 * time.Second
 
 // LocalAddr is the socket's.
 func (d *Data) LocalAddr() net.Addr { return d.addr(net.Conn.LocalAddr) }

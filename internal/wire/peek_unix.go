@@ -8,8 +8,18 @@ import (
 	"syscall"
 )
 
-// peek looks into conn's receive buffer without taking anything from it and without waiting.
+// peek looks into conn's receive buffer, or that of the socket below its layers, without taking anything from it and
+// without waiting. What a layer would make of waiting bytes only reading tells.
 func peek(conn net.Conn) int {
+	below := beneath(conn)
+	found := look(below)
+	if found == peekBytes && below != conn {
+		return peekUnknown
+	}
+	return found
+}
+
+func look(conn net.Conn) int {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return peekUnknown

@@ -69,11 +69,44 @@ func timedOut(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
+// beneath is the connection below conn's layers, as far as each of them offers what it lies on, as *tls.Conn does; conn
+// itself where it has none.
+func beneath(conn net.Conn) net.Conn {
+	for {
+		layer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			return conn
+		}
+		below := layer.NetConn()
+		if below == nil {
+			return conn
+		}
+		conn = below
+	}
+}
+
 // reset closes conn so that the peer sees an error and never a clean end: an upload given up with a plain FIN is a
-// complete file to every server.
+// complete file to every server. The socket goes before its layers, which could say goodbye over it. A connection that
+// hides its socket ends as its Close ends it.
 func reset(conn net.Conn) error {
-	if l, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+	below := beneath(conn)
+	if l, ok := below.(interface{ SetLinger(sec int) error }); ok {
 		_ = l.SetLinger(0)
 	}
-	return conn.Close()
+	err := below.Close()
+	if below != conn {
+		_ = conn.Close() // says that it is closed
+	}
+	return err
+}
+
+// closeWrite ends this side of conn; false where it cannot be ended alone.
+func closeWrite(conn net.Conn) bool {
+	for _, c := range []net.Conn{conn, beneath(conn)} {
+		if half, ok := c.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+			return true
+		}
+	}
+	return false
 }
