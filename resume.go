@@ -418,8 +418,10 @@ func (d *download) explain(ctx context.Context, s *session.Session, err error) e
 	return err
 }
 
-// decide says where to go on: at the end of what the server holds, if that is proved to be the source's beginning.
+// decide says where to go on: at the end of what the server holds, if that is proved to be the source's beginning. Of an
+// upload that is all there the last piece is sent again: that it is there is no proof without the final reply that says so.
 func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) {
+	u.held = 0
 	if !u.source.Resumable() || u.restarts || (!u.opts.Resume && !u.started) {
 		return u.rewind(0)
 	}
@@ -429,7 +431,13 @@ func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) 
 	}
 	err = u.provePart(ctx, s, size)
 	switch {
+	case err == nil && size == u.source.Size() && size > remotepart.Overlap && u.appends:
+		return u.rewindIf(u.startOver(ctx, s, errNoRewriting))
 	case err == nil:
+		u.held = size
+		if size == u.source.Size() {
+			size = max(0, size-remotepart.Overlap)
+		}
 		if !u.started {
 			u.result.ResumedFrom = size
 		}

@@ -259,7 +259,8 @@ type upload struct {
 	verifier verifier
 	settled  bool              // the ExistingPolicy was applied
 	started  bool              // this call began to send
-	reached  int64             // the most that the server held of it when an attempt began
+	reached  int64             // the furthest that an attempt began
+	held     int64             // what the server held of it when the attempt began
 	made     bool              // missing folders were made
 	appends  bool              // the server refuses REST before STOR
 	restarts bool              // it refuses APPE too, or there is no temporary file: every attempt starts over
@@ -407,14 +408,21 @@ func (u *upload) settleWith(e Entry) (done bool, err error) {
 	return true, nil
 }
 
-// errNoContinuing is the error of a server that takes neither REST before STOR nor APPE.
-var errNoContinuing = errors.New("the server continues no uploads")
+var (
+	// errNoContinuing is the error of a server that takes neither REST before STOR nor APPE.
+	errNoContinuing = errors.New("the server continues no uploads")
+	// errNoRewriting is the error of one that refuses REST before STOR where only that can mend what it holds.
+	errNoRewriting = errors.New("the server does not take the end of an upload again")
+)
 
 // fallBack finds another way for a server that refuses the one that was tried.
 func (u *upload) fallBack(ctx context.Context, s *session.Session, err error) (again bool, _ error) {
 	switch {
 	case errors.Is(err, errNoContinuing):
 		u.restarts = true
+		return true, u.startOver(ctx, s, err)
+	case errors.Is(err, errNoRewriting):
+		u.appends = true
 		return true, u.startOver(ctx, s, err)
 	case errors.Is(err, remotepart.ErrNoRename) && u.opts.InPlace && u.source.Repeatable():
 		if err := u.part.Remove(ctx, s); err != nil {
@@ -429,9 +437,6 @@ func (u *upload) fallBack(ctx context.Context, s *session.Session, err error) (a
 
 // move sends the source from offset on.
 func (u *upload) move(ctx context.Context, s *session.Session, offset int64) error {
-	if offset > 0 && offset == u.source.Size() {
-		return nil
-	}
 	name, moving := u.part.Name(), u.moving(func(n int) { u.advance(int64(n)) })
 	var sent int64
 	var err error
@@ -449,6 +454,8 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 		return err // neither is about continuing
 	case offset > 0 && u.appends:
 		return fmt.Errorf("%w: %w", errNoContinuing, err)
+	case offset > 0 && offset < u.held: // APPE would add what is there
+		return fmt.Errorf("%w: %w", errNoRewriting, err)
 	case offset > 0: // ProFTPD answers 451 to STOR after REST, by default
 		u.appends = true
 		return u.move(ctx, s, offset)

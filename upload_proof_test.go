@@ -1,0 +1,73 @@
+package ftpclient_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+// A server that says 426 or 451 has failed, however many bytes it holds: there must be a final reply that says otherwise.
+func TestAFullCountIsNoUploadWithoutAFinalReply(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	const last = 64 << 10
+	for what, tt := range map[string]struct {
+		options ftptest.Options
+		size    int64
+		sent    int64 // again
+		log     string
+	}{
+		"continued":         {ftptest.Options{}, 3 * mib, last, "REST 3080192"},
+		"small":             {ftptest.Options{}, 1000, 1000, ""},
+		"empty":             {ftptest.Options{}, 0, 0, ""},
+		"REST+STOR refused": {ftptest.Options{RestStorRefused: true}, 3 * mib, 3 * mib, ""}, // APPE would make it longer
+		"neither":           {ftptest.Options{RestStorRefused: true, NoAppend: true}, 3 * mib, 3 * mib, ""},
+		"no REST":           {ftptest.Options{NoREST: true}, 3 * mib, 3 * mib, ""},
+	} {
+		for _, fault := range []ftptest.Fault{
+			once("STOR", ftptest.FinalReply, "426 Broken"), once("STOR", ftptest.FinalReply, "451 Broken"), once("STOR", ftptest.DropFinalReply, ""),
+		} {
+			tt.options.Faults = []ftptest.Fault{fault}
+			srv, client := serve(t, tt.options)
+			result, err := client.Upload(t.Context(), "srv", localFile(t, content[:tt.size]), "g", nil)
+			require.NoError(t, err, "%s: %s", what, fault.Reply)
+			onlyFile(t, filepath.Join(srv.Dir(), "g"), content[:tt.size])
+			assert.Equal(t, 2, result.Attempts, what)
+			assert.Equal(t, tt.size+tt.sent, result.Transferred, "%s: %s", what, fault.Reply)
+			if tt.log != "" {
+				assert.Contains(t, srv.Stats().Log, tt.log, what)
+			}
+			assert.Zero(t, srv.Stats().Commands["APPE"], what)
+		}
+
+		tt.options.Faults = []ftptest.Fault{always("STOR", ftptest.FinalReply, "426 Broken")}
+		srv, client := serve(t, tt.options)
+		_, err := client.Upload(t.Context(), "srv", localFile(t, content[:tt.size]), "g", &ftpclient.TransferOptions{Verify: ftpclient.VerifyBest})
+		require.ErrorContains(t, err, "426", what)
+		assert.NoFileExists(t, filepath.Join(srv.Dir(), "g"), what)
+	}
+}
+
+// So must one that an earlier call left.
+func TestAWholePartialOfAnEarlierCallIsFinishedByAFinalReply(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	local := localFile(t, content)
+	srv, client := serve(t, ftptest.Options{})
+	left := leaveUpload(t, srv, client, local)
+	put(t, srv, left, content)
+	srv.SetFaults(always("STOR", ftptest.FinalReply, "451 Disk trouble"))
+	resume := &ftpclient.TransferOptions{Resume: true}
+	_, err := client.Upload(t.Context(), "srv", local, "g", resume)
+	require.ErrorContains(t, err, "451")
+	_, err = os.Stat(filepath.Join(srv.Dir(), "g"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	srv.SetFaults()
+	_, err = client.Upload(t.Context(), "srv", local, "g", resume)
+	require.NoError(t, err)
+	onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+}
