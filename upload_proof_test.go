@@ -3,6 +3,7 @@ package ftpclient_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -70,4 +71,40 @@ func TestAWholePartialOfAnEarlierCallIsFinishedByAFinalReply(t *testing.T) {
 	_, err = client.Upload(t.Context(), "srv", local, "g", resume)
 	require.NoError(t, err)
 	onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+}
+
+// A server that refuses to tell a size has not said that there is nothing.
+func TestAFileIsReplacedWhereTheServerRefusesBothItsSizeAndARenameOverIt(t *testing.T) {
+	sizeRefused := func(reply string) func(cmd, arg string) (string, bool) {
+		return func(cmd, arg string) (string, bool) { return reply, cmd == "SIZE" && arg == "g" }
+	}
+	for what, o := range map[string]ftptest.Options{
+		"no SIZE":            {HideFeatures: []string{"SIZE"}},
+		"SIZE refused":       {Command: sizeRefused("550 SIZE not allowed in ASCII mode")},
+		"SIZE forbidden":     {Command: sizeRefused("550 Permission denied")},
+		"and no MLST":        {Command: sizeRefused("550 Could not get file size."), NoMLSD: true},
+		"and nothing listed": {Command: sizeRefused("550 No"), NoMLSD: true, Faults: []ftptest.Fault{always("LIST", ftptest.Refuse, "550 No")}},
+	} {
+		o.RenameRefusesExisting = true
+		srv, client := serve(t, o)
+		put(t, srv, "g", []byte("old"))
+		_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", nil)
+		require.NoError(t, err, what)
+		onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
+	}
+}
+
+func TestNothingIsMovedAsideWhereNothingIsInTheWay(t *testing.T) {
+	for _, inPlace := range []bool{false, true} {
+		srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{always("RNTO", ftptest.Refuse, "550 No")}})
+		_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", &ftpclient.TransferOptions{InPlace: inPlace})
+		assert.Equal(t, 1, srv.Stats().Commands["RNTO"])
+		if inPlace {
+			require.NoError(t, err)
+			onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
+			continue
+		}
+		require.ErrorContains(t, err, "refuses to rename")
+		assert.Empty(t, names(t, srv.Dir()))
+	}
 }

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strconv"
 	"time"
 
+	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/safepath"
 	"github.com/corexalgo/ftpclient/internal/session"
@@ -179,18 +181,21 @@ func (f *File) Commit(ctx context.Context, s *session.Session) error {
 // replace moves the target out of the way, said being the refusal to rename over it. A ctx that ends meanwhile is given a
 // moment: between two renames there is nothing under the target's name.
 func (f *File) replace(ctx context.Context, s *session.Session, said error) error {
-	look, err := s.Look(ctx, f.Target)
-	if err != nil {
-		return err
-	}
-	if look.SizeErr != nil { // nothing is in the way
+	there, err := remotefs.Stat(ctx, s, f.Target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // nothing is in the way
 		return fmt.Errorf("%w: %w", ErrNoRename, said)
-	}
-	switch err := s.IsDir(ctx, f.Target); { // some servers tell a directory's size
-	case err == nil:
+	case err == nil && there.IsDir():
 		return fmt.Errorf("remote target is a directory: %w", said)
-	case refusal(err) == nil:
+	case err != nil && refusal(err) == nil:
 		return err
+	case err != nil: // neither there nor absent for certain, and then a directory least of all must be moved
+		switch err := s.IsDir(ctx, f.Target); {
+		case err == nil:
+			return fmt.Errorf("remote target is a directory: %w", said)
+		case refusal(err) == nil:
+			return err
+		}
 	}
 	ctx, cancel := withGrace(ctx)
 	defer cancel()
