@@ -49,9 +49,9 @@ type ServerConfig struct {
 	Host string `yaml:"host"`
 	// Port 0 is 21, or 990 with TLSImplicit.
 	Port int `yaml:"port"`
-	// Username "" is "anonymous", with the customary password where none is given (RFC 1635).
+	// Username "" is "anonymous", with the customary password where none is given (RFC 1635). It is sent in Encoding.
 	Username string `yaml:"username"`
-	// Password is sent as it is. Of Password and PasswordEnv only one may be set.
+	// Password is sent in Encoding, or byte for byte where that has no such characters. Of Password and PasswordEnv only one may be set.
 	Password Secret `yaml:"password"`
 	// PasswordEnv names the environment variable that holds the password; New reads it once.
 	PasswordEnv string `yaml:"password_env"`
@@ -83,8 +83,8 @@ type ServerConfig struct {
 	// IdleTimeout is how long a connection may be idle before it is closed. 0 is 5 min; less than 0 keeps it.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 
-	// Encoding is the IANA name of the charset of the server's file names, such as "gbk", "shift_jis" or "windows-1251".
-	// "" is UTF-8 (RFC 2640). Names that it cannot spell are errors.
+	// Encoding is the IANA name of the charset that the server speaks, such as "gbk", "shift_jis" or "windows-1251": that of
+	// its file names, of Username and of Password. "" is UTF-8 (RFC 2640). Names that it cannot spell are errors.
 	Encoding string `yaml:"encoding"`
 	// TimeZone is the IANA name of the zone of the times in LIST, such as "Asia/Shanghai"; "" is UTC. The times of MLSD
 	// and MDTM are UTC whatever it says (RFC 3659, section 2.3).

@@ -38,7 +38,7 @@ type Config struct {
 	ReplyTimeout   time.Duration
 	StallTimeout   time.Duration
 
-	Encoding encoding.Encoding // of file names; nil: UTF-8
+	Encoding encoding.Encoding // of file names, user and password; nil: UTF-8
 	Zone     *time.Location    // of LIST times; nil: UTC
 
 	DisableEPSV, DisableMLSD, ListHidden, TrustPASVHost, Active bool

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jlaffaye/ftp"
 
@@ -23,6 +24,9 @@ var ErrInsecure = errors.New("server refuses TLS")
 // Dial connects and logs in. Each of its steps ends within ConnectTimeout, or with ctx.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if err := errors.Join(safepath.CheckArgument(cfg.User), safepath.CheckSecret(cfg.Password)); err != nil {
+		return nil, err
+	}
+	if err := cfg.spellLogin(); err != nil {
 		return nil, err
 	}
 	if cfg.Quirks == nil {
@@ -56,6 +60,24 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// spellLogin puts user name and password into the server's charset, as its other clients do. A password that is no text of
+// it stays the bytes that it is.
+func (c *Config) spellLogin() error {
+	if c.Encoding == nil {
+		return nil
+	}
+	user, err := c.Encoding.NewEncoder().String(c.User)
+	if err != nil || safepath.CheckArgument(user) != nil {
+		return fmt.Errorf("%w: user name %s cannot be written in the server's charset", safepath.ErrUnsafe, reply.Quote(c.User))
+	}
+	c.User = user
+	password, err := c.Encoding.NewEncoder().String(c.Password)
+	if err == nil && utf8.ValidString(c.Password) && safepath.CheckSecret(password) == nil {
+		c.Password = password
+	}
+	return nil
 }
 
 func (s *Session) trace(ctx context.Context) func(direction, text string) {
