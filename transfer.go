@@ -229,7 +229,12 @@ func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Wri
 // Upload stores a local file at the remote path, making missing remote folders. The bytes go to a temporary remote name,
 // their size is proved, and only then is the file renamed; a source that changes meanwhile leaves no final file. It blocks
 // as Download does. What a failed call leaves under the temporary name, beside the target and hidden, is there for a later
-// call with Resume; nothing is left when the source failed or changed, as far as the server can still be reached.
+// call with Resume; nothing is left when the source failed or changed, as far as the server can still be reached. Only an
+// upload of the same unchanged source to the same path finds it: after a change between two calls what the first one left
+// stays on the server, for nobody can tell it from another host's running upload.
+//
+// Two uploads to one target at the same time, by one user on one host, are ErrInUse for the second. Targets are told apart
+// as they are written: "f" and "/home/joe/f" are two. Each has a temporary file of its own, and the later upload stays.
 func (c *Client) Upload(ctx context.Context, server, local, remote string, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: server, Remote: remote, Local: local}, opts)
 	if err != nil {
@@ -274,7 +279,8 @@ func (t *transfer) uploadFile(local string) error {
 	}
 	defer func() { _ = src.Close() }()
 	// Deterministic, so that a later call finds what this one leaves behind.
-	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", src.Path(), src.Size(), src.ModTime().UnixNano()))
+	// With the target as it is written, as Hold does not see that two ways to write it are one.
+	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d\x00%s", src.Path(), src.Size(), src.ModTime().UnixNano(), path.Clean(t.remote)))
 	return t.upload(src, hex.EncodeToString(key[:6]))
 }
 

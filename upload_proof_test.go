@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -107,4 +108,27 @@ func TestNothingIsMovedAsideWhereNothingIsInTheWay(t *testing.T) {
 		require.ErrorContains(t, err, "refuses to rename")
 		assert.Empty(t, names(t, srv.Dir()))
 	}
+}
+
+// The lock cannot see that two ways to write a path lead to one file; the temporary files are two all the same.
+func TestTwoWaysToWriteATargetShareNoTemporaryFile(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{DataRate: 4 << 20})
+	content := randomBytes(t, 2*mib)
+	local := localFile(t, content)
+	var all sync.WaitGroup
+	for _, remote := range []string{"g", "/g"} {
+		all.Go(func() {
+			_, err := client.Upload(t.Context(), "srv", local, remote, nil)
+			assert.NoError(t, err)
+		})
+	}
+	all.Wait()
+	onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+	sent := map[string]bool{}
+	for _, line := range srv.Stats().Log {
+		if name, ok := strings.CutPrefix(line, "STOR "); ok {
+			sent[strings.TrimPrefix(name, "/")] = true
+		}
+	}
+	assert.Len(t, sent, 2)
 }

@@ -114,17 +114,17 @@ func CheckRemovable(name string) error {
 	return nil
 }
 
-// Rename gives a name another one. A try whose reply was lost may have done it: then the old name is absent, the new one is
-// there, and that is success.
+// Rename gives a name another one. A try whose reply to RNTO was lost may have done it: then the old name, which was there, is
+// absent, the new one is there, and that is success.
 func (o *Op) Rename(from, to string) error {
 	if err := errors.Join(CheckRemovable(from), CheckRemovable(to)); err != nil {
 		return err
 	}
-	sent := false
+	asked := false
 	return o.Try(func(s *session.Session) error {
-		again := sent
-		sent = true
-		err := s.Rename(o.Ctx, from, to)
+		again := asked
+		sent, err := s.RenameInSteps(o.Ctx, from, to)
+		asked = asked || sent
 		if r := Refused(err); r == nil || r.Command != "RNFR" {
 			return err
 		}

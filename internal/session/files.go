@@ -158,6 +158,32 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 	})
 }
 
+// RenameInSteps sends RNTO only once RNFR was granted, for a round trip more. asked tells that it was sent, and thereby that
+// there was something to rename, even if the connection is lost then.
+func (s *Session) RenameInSteps(ctx context.Context, from, to string) (asked bool, err error) {
+	err = s.do(ctx, func() error {
+		rnto, err := s.line("RNTO", to)
+		if err != nil {
+			return err
+		}
+		rnfr, err := s.line("RNFR", from)
+		if err != nil {
+			return err
+		}
+		replies, err := s.exchange(rnfr)
+		switch {
+		case err != nil:
+			return err
+		case replies[0].Code >= 400:
+			return reply.Err("RNFR", replies[0])
+		}
+		asked = true
+		_, err = s.raw(rnto)
+		return err
+	})
+	return asked, err
+}
+
 // SetModTime sets a file's modification time by MFMT, or as vsftpd wants it, by MDTM with the time before the name.
 func (s *Session) SetModTime(ctx context.Context, path string, t time.Time) error {
 	return s.do(ctx, func() error {
