@@ -434,9 +434,10 @@ func TestTheRetryPolicyCountsRetries(t *testing.T) {
 func TestARefusedLoginIsTriedOnce(t *testing.T) {
 	slow := ftptest.Fault{Cmd: "LOGIN", Do: ftptest.SlowFinal, Delay: 200 * time.Millisecond} // so that all of them wait for one
 	srv := ftptest.Start(t, ftptest.Options{Faults: []ftptest.Fault{slow}})
+	// Patient: a login whose answer does not come in time was not refused, and is tried again.
 	var log bytes.Buffer
 	client, err := ftpclient.New(ftpclient.Config{
-		Servers: map[string]ftpclient.ServerConfig{"srv": {Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: "wrong", MaxConns: 8}},
+		Servers: map[string]ftpclient.ServerConfig{"srv": {Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: "wrong", MaxConns: 8, ConnectTimeout: time.Minute, ReplyTimeout: time.Minute}},
 		Retry:   ftpclient.RetryPolicy{Delay: time.Millisecond, MaxDelay: 5 * time.Millisecond},
 		Logger:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

@@ -37,6 +37,8 @@ func Err(command string, r Reply) *Error {
 	e := &Error{Command: command, Code: r.Code, Text: r.Text()}
 	login := command == "" || command == "USER" || command == "PASS"
 	switch {
+	case login && command != "" && (r.Code/100 == 5 || r.Code == 421) && saysAny(r.Text(), mistaken):
+		e.Cause = ErrAuth // "too many login failures" is no word on connections, and one more may lock the account
 	case r.Code == 421, login && r.Code/100 == 5 && saysAny(r.Text(), tooMany):
 		e.Cause = ErrTooMany // ProFTPD answers 530 to PASS
 	case r.Code == 530 && command != "AUTH", login && command != "" && (r.Code/100 == 5 || r.Code == 332 || r.Code == 430):
@@ -56,8 +58,10 @@ var ErrTooMany = errors.New("too many connections")
 // those of absence and of denial together prove neither.
 var (
 	tooMany = []string{"too many", "maximum number", "maximum login", "maximum session", "max connections", "connection limit", "max clients", "already logged in", "user limit", "clients are allowed", "sessions from"}
-	denied  = []string{"permission", "denied", "not allowed", "forbidden", "not permitted", "access is", "unauthorized", "read-only", "拒绝访问", "没有权限"}
-	absent  = []string{"no such file", "no such directory", "not found", "does not exist", "doesn't exist", "cannot find", "no such object", "file not exist", "找不到", "不存在"}
+	// mistaken are words of a login that was refused for what was sent.
+	mistaken = []string{"incorrect", "login fail", "failed login", "login attempt", "failed attempt", "authentication fail", "wrong password", "invalid password"}
+	denied   = []string{"permission", "denied", "not allowed", "forbidden", "not permitted", "access is", "unauthorized", "read-only", "拒绝访问", "没有权限"}
+	absent   = []string{"no such file", "no such directory", "not found", "does not exist", "doesn't exist", "cannot find", "no such object", "file not exist", "找不到", "不存在"}
 )
 
 func saysAny(text string, phrases []string) bool {

@@ -28,6 +28,9 @@ func TestARefusalsCauseIsWhatCodeAndTextProve(t *testing.T) {
 		{"USER", 530, "Too many users logged in", reply.ErrTooMany},
 		{"", 500, "Too many connections", reply.ErrTooMany}, // ftpserverlib
 		{"PASS", 530, "Login incorrect.", reply.ErrAuth},
+		{"PASS", 530, "Too many login failures, try again later", reply.ErrAuth},
+		{"PASS", 530, "Maximum login attempts (3) exceeded", reply.ErrAuth},
+		{"PASS", 421, "Too many failed logins", reply.ErrAuth},
 		{"USER", 530, "Anonymous access denied", reply.ErrAuth},
 		{"USER", 500, "Illegal user", reply.ErrAuth},
 		{"USER", 332, "Need account", reply.ErrAuth},
