@@ -113,12 +113,11 @@ func (m *meter) add(n int64) {
 		return
 	}
 	defer m.mu.Unlock()
-	if !m.ended && int64(time.Since(m.start)) >= m.next.Load() {
-		m.call()
-	}
+	m.callIfDue()
 }
 
-// attempt says that try n begins, and continues at offset.
+// attempt says that try n begins, and continues at offset. Tries can follow each other faster than fn is to be told: then
+// the next call tells.
 func (m *meter) attempt(n int, offset int64) {
 	if m == nil {
 		return
@@ -130,7 +129,12 @@ func (m *meter) attempt(n int, offset int64) {
 	if offset < m.p.ResumedFrom { // what was kept turned out to be of no use
 		m.p.ResumedFrom = offset
 	}
-	if !m.ended {
+	m.callIfDue()
+}
+
+// callIfDue tells fn if it was not told a moment ago. The caller holds mu.
+func (m *meter) callIfDue() {
+	if !m.ended && int64(time.Since(m.start)) >= m.next.Load() {
 		m.call()
 	}
 }
