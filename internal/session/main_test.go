@@ -68,11 +68,11 @@ func serve(t *testing.T, o ftptest.Options, change ...func(*session.Config)) (*f
 	return srv, dial(t, cfg)
 }
 
-// cancelled runs what prepare returns with a context that is cancelled while it waits, and holds the end to be prompt. On a busy machine one
-// try may be late for reasons of its own.
+// cancelled runs what prepare returns with a context that is cancelled while it waits, and holds the end to be prompt, in
+// the median of three tries: on a busy machine one may be late for reasons of its own.
 func cancelled(t *testing.T, what string, prepare func() (do func(ctx context.Context) error)) {
 	t.Helper()
-	var took time.Duration
+	var late []time.Duration
 	for range 3 {
 		do := prepare()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -80,11 +80,11 @@ func cancelled(t *testing.T, what string, prepare func() (do func(ctx context.Co
 		time.AfterFunc(50*time.Millisecond, func() { at <- time.Now(); cancel() })
 		err := do(ctx)
 		require.Equal(t, context.Canceled, err, "%s: nothing but the context's error", what)
-		if took = time.Since(<-at); took < prompt {
-			return
+		if took := time.Since(<-at); took >= prompt {
+			late = append(late, took)
 		}
 	}
-	assert.Less(t, took, prompt, what)
+	assert.Less(t, len(late), 2, "%s: %v after the end of the context", what, late)
 }
 
 // inStep shows that a session works.

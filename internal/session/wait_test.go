@@ -131,6 +131,33 @@ func TestTheDataConnectionsDialEndsWithItsContextAndByItsDeadline(t *testing.T) 
 	gone(t, s, "cancelled")
 }
 
+// Of the control and of the data connection, in either mode.
+func TestOpeningAConnectionEndsWithItsContextAtOnce(t *testing.T) {
+	srv := ftptest.ScriptFTP(t, map[string]string{"f": "x"}, ftptest.Replies(map[string]string{"EPRT": "200 ok", "RETR": "150 I shall dial you"}))
+	prepare := func(granted int, active bool) func() func(context.Context) error {
+		return func() func(context.Context) error {
+			cfg := scripted(srv)
+			cfg.Active = active
+			left, plain := granted, cfg.Dial
+			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if left--; left >= 0 {
+					return plain(ctx, network, addr)
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			if granted == 0 {
+				return func(ctx context.Context) error { _, err := session.Dial(ctx, cfg); return err }
+			}
+			s := dial(t, cfg)
+			return func(ctx context.Context) error { _, err := fetch(ctx, s, "f", 0); return err }
+		}
+	}
+	cancelled(t, "control", prepare(0, false))
+	cancelled(t, "data", prepare(1, false))
+	cancelled(t, "active", prepare(1, true))
+}
+
 // onReply calls f when a reply has been read, before anybody acts on it.
 type onReply struct {
 	slog.Handler
