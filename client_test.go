@@ -166,7 +166,9 @@ func TestShutdownCutsOffWhatDoesNotEndInTime(t *testing.T) {
 }
 
 func TestAWrongPasswordIsTriedOnceHoweverManyWait(t *testing.T) {
-	srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) { c.Password, c.ConnectTimeout, c.ReplyTimeout = "hunter2wrong", time.Minute, time.Minute })
+	srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) {
+		c.Password, c.ConnectTimeout, c.ReplyTimeout = "hunter2wrong", time.Minute, time.Minute
+	})
 	var all sync.WaitGroup
 	errs := make([]error, 16)
 	for i := range errs {

@@ -37,6 +37,7 @@ type target struct {
 	changedNames  []string       // names that it stores as others
 	own           func()         // makes what was written into dir the server's
 	idle          func() *target // the same server with an idle time-out of a second; nil: it has none so short
+	cell          interop.Cell   // of a real server
 }
 
 func (x *target) client(t *testing.T, change ...func(*ftpclient.ServerConfig)) *ftpclient.Client {
@@ -61,7 +62,7 @@ func realTarget(t *testing.T, c interop.Cell) *target {
 	x := &target{name: c.String(), version: s.Version, dir: s.Dir, own: func() { s.Own(t) }, config: ftpclient.ServerConfig{
 		Host: s.Host, Port: s.Port, Username: s.User, Password: ftpclient.Secret(s.Password),
 	}}
-	x.storesRestart = c.Server != interop.ProFTPD || c.StoreRestart
+	x.cell, x.storesRestart = c, c.Server != interop.ProFTPD || c.StoreRestart
 	if c.Server == interop.ProFTPD {
 		x.refusedDirs = []string{"*"}
 	}
@@ -117,6 +118,8 @@ var checks = []struct {
 	{"idle", interopIdle},
 	{"verify", interopVerify},
 	{"digests", interopDigests},
+	{"resumed", interopResumed},
+	{"whole", interopWhole},
 }
 
 func TestInterop(t *testing.T) {
@@ -129,7 +132,7 @@ func TestInterop(t *testing.T) {
 			m.versions[x.name] = x.version
 			for _, check := range checks {
 				mark := "ok"
-				if check.name == "idle" && x.idle == nil {
+				if !x.offers(check.name) {
 					mark = "n/a"
 				} else if !t.Run(strings.ReplaceAll(x.name, "/", "_")+"/"+check.name, func(t *testing.T) { check.run(t, x) }) {
 					mark = "FAILED"
