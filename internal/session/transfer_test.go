@@ -210,7 +210,7 @@ func TestEveryDataConnectionResumesItsControlConnectionsTLS(t *testing.T) {
 	for _, mode := range []ftptest.TLSMode{ftptest.Explicit, ftptest.Implicit} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			srv, s := serve(t, ftptest.Options{TLS: mode, TLSMax: version, RequireReuse: true})
-			for i := range 12 {
+			for i := range 34 {
 				content := strings.Repeat(fmt.Sprint(i), i)
 				require.NoError(t, store(t.Context(), s, "f", content))
 				got, err := fetch(t.Context(), s, "f", 0)
@@ -220,8 +220,8 @@ func TestEveryDataConnectionResumesItsControlConnectionsTLS(t *testing.T) {
 				require.NoError(t, err)
 			}
 			stats := srv.Stats()
-			assert.Equal(t, 36, stats.DataConns)
-			assert.Equal(t, 36, stats.Resumed)
+			assert.Equal(t, 102, stats.DataConns)
+			assert.Equal(t, 102, stats.Resumed)
 			inStep(t, s, "TLS")
 		}
 	}
