@@ -144,6 +144,9 @@ func (s *session) features(reply []byte) []byte {
 // prepare answers PASV, EPSV, PORT and EPRT. The backend is always asked for EPSV: the proxy connects on both sides.
 func (s *session) prepare(c command, fault *Fault) error {
 	s.plan(nil)
+	if c.cmd == "PASV" && s.srv.opts.IPv6 {
+		return s.answer(c, fault, "501 PASV has no place for an IPv6 address\r\n")
+	}
 	reply, err := s.ask("EPSV")
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ type dataPlan struct {
 }
 
 func passivePlan(s *session, backendPort int) (*dataPlan, error) {
-	l, err := listenLoopback()
+	l, err := listenOn(s.srv.opts.loopback())
 	if err != nil {
 		return nil, err
 	}

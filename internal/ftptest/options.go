@@ -2,12 +2,15 @@
 //
 // The server is ftpserverlib over a folder on disk, with a proxy before it that the client talks to. The
 // proxy speaks TLS to the client, counts what passes, adds latency, and does wrong, on request, what a
-// well-behaved server never would: see Fault. Everything listens on 127.0.0.1 and a port that the kernel chose.
+// well-behaved server never would: see Fault. Everything listens on 127.0.0.1, or ::1, and a port that the kernel chose.
 //
 // Script and ScriptFTP serve what no real server says at all.
 package ftptest
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // TB is the part of testing.TB that this package uses; it keeps "testing" out of programs that import it.
 type TB interface {
@@ -36,11 +39,13 @@ type Options struct {
 
 	TLS          TLSMode
 	TLSMax       uint16 // highest TLS version; 0: 1.3
+	ClientCert   bool   // clients must show a certificate of the server's CA, on control and data connections
 	RequireReuse bool   // data connections must resume a TLS session of their own control connection, else 522
 
 	Latency  time.Duration // one round trip, half of it in each direction; connecting costs one as well
 	DataRate int64         // bytes per second of each data connection; 0: unlimited
 
+	IPv6         bool          // listen on ::1; PASV, which knows no such addresses, is refused
 	MaxConns     int           // control connections at a time; 0: unlimited
 	TooManyReply string        // greeting of one too many: "421 Too many connections"
 	IdleTimeout  time.Duration // an idle control connection is closed with 421; 0: never
@@ -68,6 +73,13 @@ type Options struct {
 	OnCommand func(cmd, arg string)
 
 	Faults []Fault
+}
+
+func (o Options) loopback() net.IP {
+	if o.IPv6 {
+		return net.IPv6loopback
+	}
+	return net.IPv4(127, 0, 0, 1)
 }
 
 func (o Options) withDefaults() Options {

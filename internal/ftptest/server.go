@@ -2,6 +2,7 @@ package ftptest
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 	"time"
 )
 
-// Server is an FTP server on 127.0.0.1. It is safe for concurrent use.
+// Server is an FTP server on 127.0.0.1, or ::1. It is safe for concurrent use.
 type Server struct {
 	opts     Options
 	dir      string
@@ -59,7 +60,7 @@ func New(o Options) (*Server, error) {
 	if s.backend, err = startBackend(s.dir, o); err != nil {
 		return nil, errors.Join(err, s.removeDir())
 	}
-	if s.listener, err = listenLoopback(); err != nil {
+	if s.listener, err = listenOn(o.loopback()); err != nil {
 		s.backend.close()
 		return nil, errors.Join(err, s.removeDir())
 	}
@@ -116,8 +117,8 @@ func (s *Server) removeDir() error {
 // Addr returns host:port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Host returns 127.0.0.1.
-func (s *Server) Host() string { return "127.0.0.1" }
+// Host returns 127.0.0.1, or ::1.
+func (s *Server) Host() string { return s.opts.loopback().String() }
 
 // Port returns the port of the control connection.
 func (s *Server) Port() int { return portOf(s.listener) }
@@ -148,6 +149,9 @@ func (s *Server) CertPool() *x509.CertPool { return s.cert.pool.Clone() }
 
 // CertPEM returns the CA's certificate in PEM, as for a CA file.
 func (s *Server) CertPEM() []byte { return append([]byte(nil), s.cert.pem...) }
+
+// ClientCertificate returns a certificate that ClientCert accepts.
+func (s *Server) ClientCertificate() tls.Certificate { return s.cert.leaf }
 
 // Stats returns a copy of the counters.
 func (s *Server) Stats() Stats { return s.counters.snapshot() }
@@ -248,8 +252,10 @@ func (s *Server) sleep(d time.Duration) bool {
 	}
 }
 
-func listenLoopback() (*net.TCPListener, error) {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+func listenLoopback() (*net.TCPListener, error) { return listenOn(net.IPv4(127, 0, 0, 1)) }
+
+func listenOn(ip net.IP) (*net.TCPListener, error) {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip})
 	if err != nil {
 		return nil, fmt.Errorf("ftptest: listen: %w", err)
 	}

@@ -168,6 +168,9 @@ func (s *session) handshake(below net.Conn) (*tls.Conn, error) {
 			return nil, err
 		}
 		cfg.MaxVersion = s.srv.opts.TLSMax
+		if s.srv.opts.ClientCert {
+			cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, s.srv.cert.pool
+		}
 		s.tlsConfig = cfg
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), dataTimeout)

@@ -51,6 +51,10 @@ func Err(command string, r Reply) *Error {
 	return e
 }
 
+// ErrInsecure is the error of a server that refused to do TLS, whatever it said. Nobody tries whether it does later: who
+// gets in between says so until something is sent in plaintext.
+var ErrInsecure = errors.New("server refuses TLS")
+
 // ErrTooMany is the cause of a reply that refused one more connection, while those that exist may go on.
 var ErrTooMany = errors.New("too many connections")
 

@@ -113,6 +113,8 @@ func answered(err error) (again, known bool) {
 		return true, true
 	case errors.Is(err, reply.ErrAuth):
 		return false, true // a second try may lock the account
+	case errors.Is(err, reply.ErrInsecure):
+		return false, true
 	case errors.Is(err, reply.ErrMalformed):
 		return true, true
 	case !errors.As(err, &r):

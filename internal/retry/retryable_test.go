@@ -54,6 +54,8 @@ func TestWhatMayBeRepeated(t *testing.T) {
 		{"certificate of an unknown authority", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, no},
 		{"certificate of another host", fmt.Errorf("tls: %w", x509.HostnameError{Host: "a", Certificate: &x509.Certificate{}}), no},
 		{"certificate expired", x509.CertificateInvalidError{Reason: x509.Expired}, no},
+		{"TLS refused for now", fmt.Errorf("%w: %w", reply.ErrInsecure, answer("AUTH", 431, "later")), no},
+		{"TLS granted oddly", fmt.Errorf("%w: %w", reply.ErrInsecure, reply.ErrMalformed), no},
 		{"no TLS at all", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, no},
 		{"TLS alert of the server", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, no},
 		{"TLS alert, then the connection lost", errors.Join(&net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, io.EOF), no},

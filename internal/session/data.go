@@ -70,7 +70,7 @@ func (s *Session) prepareData() error {
 		return s.listen()
 	}
 	peer := s.peer()
-	if !s.cfg.DisableEPSV && (!s.cfg.Quirks.PASV.Load() || peer.Is6()) {
+	if peer.Is6() || (!s.cfg.DisableEPSV && !s.cfg.Quirks.PASV.Load()) { // PASV has no place for an IPv6 address
 		r, err := s.ask("EPSV", 229)
 		if err == nil {
 			port, err := reply.EPSV(r)

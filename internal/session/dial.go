@@ -19,7 +19,7 @@ import (
 )
 
 // ErrInsecure is the error of a server that will not do the TLS that was asked for. Nothing is sent in plaintext instead.
-var ErrInsecure = errors.New("server refuses TLS")
+var ErrInsecure = reply.ErrInsecure
 
 // Dial connects and logs in. Each of its steps ends within ConnectTimeout, or with ctx.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
