@@ -119,6 +119,12 @@ func (c *Conn) ReadLine() string {
 	return strings.TrimRight(line, "\r\n")
 }
 
+// Pending reports whether commands have come that were not read.
+func (c *Conn) Pending() bool { return c.r.Buffered() > 0 }
+
+// Flush forgets the commands that have come and were not read.
+func (c *Conn) Flush() { _, _ = c.r.Discard(c.r.Buffered()) }
+
 // Expect reads the next command and returns it. One that does not begin with prefix fails the test and ends the
 // handler.
 func (c *Conn) Expect(prefix string) string {

@@ -237,20 +237,10 @@ func (s *Session) accept(l *net.TCPListener) (net.Conn, error) {
 	}
 }
 
-// translate makes replies pass for what jlaffaye insists on. It keeps FEAT to itself: jlaffaye would choose listing
-// commands by it, and spend a round trip on each transfer for the PRET that Pure-FTPd lists and needs for nothing.
-func (s *Session) translate(verb string, final bool, r reply.Reply) reply.Reply {
-	switch {
-	case verb == "FEAT" && r.Code != 421:
-		s.features = parseFeatures(r)
-		r = reply.Reply{Code: 502, Lines: []string{"kept"}}
-	case !r.Done():
-	case final: // 225 and 250 end a transfer as well as 226
+// translate makes replies pass for what jlaffaye insists on: 225 and 250 end a transfer as well as 226.
+func (s *Session) translate(_ string, final bool, r reply.Reply) reply.Reply {
+	if final && r.Done() {
 		r.Code = 226
-	case verb == "TYPE" || verb == "PBSZ" || verb == "PROT":
-		r.Code = 200
-	case verb == "PASS" || verb == "USER": // 202: superfluous; 232: the certificate was enough (RFC 4217)
-		r.Code = 230
 	}
 	return r
 }

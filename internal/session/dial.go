@@ -21,7 +21,8 @@ import (
 // ErrInsecure is the error of a server that will not do the TLS that was asked for. Nothing is sent in plaintext instead.
 var ErrInsecure = reply.ErrInsecure
 
-// Dial connects and logs in. Each of its steps ends within ConnectTimeout, or with ctx.
+// Dial connects and logs in. Each of its steps ends within ConnectTimeout, or with ctx. A server that mishandles a login in
+// one write is dialed once more and spoken to one command at a time.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if err := errors.Join(safepath.CheckArgument(cfg.User), safepath.CheckSecret(cfg.Password)); err != nil {
 		return nil, err
@@ -32,7 +33,19 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if cfg.Quirks == nil {
 		cfg.Quirks = &Quirks{}
 	}
-	s := &Session{cfg: cfg}
+	s, err := connect(ctx, cfg, !cfg.Quirks.OneByOne.Load())
+	if errors.Is(err, errConfused) && ctx.Err() == nil {
+		s, err = connect(ctx, cfg, false)
+		if err == nil {
+			cfg.Quirks.OneByOne.Store(true)
+		}
+	}
+	return s, err
+}
+
+// connect makes one connection, with a login of one write if together.
+func connect(ctx context.Context, cfg Config, together bool) (*Session, error) {
+	s := &Session{cfg: cfg, together: together}
 	if cfg.TLSConfig != nil {
 		s.cfg.TLSConfig = cfg.TLSConfig.Clone()
 		// An empty ServerName puts the port into the key of the session cache, and no data connection resumes the control
@@ -148,15 +161,10 @@ func (s *Session) startTLS() error {
 // hand gives the connection to jlaffaye, with the greeting once more.
 func (s *Session) hand() (err error) {
 	s.ctl.Answer(s.greeting)
-	options := []ftp.DialOption{
+	s.ftp, err = ftp.Dial(s.cfg.Host,
 		ftp.DialWithDialFunc(s.dialForLibrary()),
 		ftp.DialWithDisabledEPSV(true), // it asks for PASV always, and intercept decides what that means
-		ftp.DialWithDisabledUTF8(true), // it gives up on servers that refuse OPTS UTF8
-	}
-	if s.cfg.TLS != Plain {
-		options = append(options, ftp.DialWithTLS(s.cfg.TLSConfig)) // makes it send PBSZ and PROT P, no more
-	}
-	s.ftp, err = ftp.Dial(s.cfg.Host, options...)
+	)
 	return err
 }
 
@@ -170,34 +178,6 @@ func (s *Session) dialForLibrary() func(network, addr string) (net.Conn, error) 
 		}
 		return s.openData()
 	}
-}
-
-func (s *Session) login() error {
-	if err := s.ftp.Login(s.cfg.User, s.cfg.Password); err != nil {
-		return s.loginError()
-	}
-	if s.cfg.Encoding == nil && s.features.Has("UTF8") {
-		if _, err := s.exchange("OPTS UTF8 ON"); err != nil { // a refusal means nothing: many servers always speak UTF-8
-			return err
-		}
-	}
-	return nil
-}
-
-// loginError finds the reply behind jlaffaye's error, which does not always carry its code and repeats its text raw.
-func (s *Session) loginError() error {
-	if err := s.ctl.Err(); err != nil {
-		return err
-	}
-	verb, r := s.ctl.Last()
-	refused := reply.Err(verb, r)
-	if verb == "PBSZ" || verb == "PROT" {
-		return fmt.Errorf("%w: %w", ErrInsecure, refused)
-	}
-	if verb == "PASS" && r.Code/100 == 3 { // wants more than a password
-		refused.Cause = reply.ErrAuth
-	}
-	return refused
 }
 
 // Features is what FEAT said; empty where the server has none.

@@ -1,60 +1,187 @@
 package session_test
 
 import (
-	"bytes"
-	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 	"github.com/corexalgo/ftpclient/internal/reply"
-	"github.com/corexalgo/ftpclient/internal/safepath"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
-func TestUserAndPasswordAreSentInTheServersCharset(t *testing.T) {
-	spell := func(s string) string {
-		raw, err := gbk.NewEncoder().String(s)
-		require.NoError(t, err)
-		return raw
-	}
-	for _, tt := range []struct{ user, password, wantUser, wantPassword string }{
-		{"用户", "密码一二", spell("用户"), spell("密码一二")},
-		{"joe", "s3cret-word", "joe", "s3cret-word"},
-		{"joe", "\xff\xfe\xfd\xfc", "joe", "\xff\xfe\xfd\xfc"}, // no text: bytes
-		{"joe", "emoji 🙂", "joe", "emoji 🙂"},                   // not in GBK
+func TestALoginIsOneWrite(t *testing.T) {
+	login := []string{"USER user", "PASS ***", "TYPE I", "FEAT", "OPTS UTF8 ON"}
+	secured := []string{"USER user", "PASS ***", "PBSZ 0", "PROT P", "TYPE I", "FEAT", "OPTS UTF8 ON"}
+	for mode, want := range map[ftptest.TLSMode]struct {
+		log        []string
+		roundTrips int
+	}{
+		ftptest.Plain:    {login, 2},
+		ftptest.Implicit: {secured, 2},
+		ftptest.Explicit: {append([]string{"AUTH TLS"}, secured...), 3},
 	} {
-		rec := newRecorder()
-		cfg := scripted(ftptest.ScriptFTP(t, nil, rec.answer(nil)))
-		cfg.User, cfg.Password, cfg.Encoding = tt.user, tt.password, gbk
-		dial(t, cfg)
-		assert.Equal(t, []string{"CONNECT", "USER " + tt.wantUser, "PASS " + tt.wantPassword}, rec.all()[:3])
-
-		cfg = scripted(ftptest.ScriptFTP(t, nil, rec.answer(nil)))
-		cfg.User, cfg.Password = tt.user, tt.password
-		dial(t, cfg)
-		assert.Equal(t, "USER "+tt.user, rec.all()[1], "without an Encoding it is UTF-8")
+		srv, s := serve(t, ftptest.Options{TLS: mode})
+		assert.Equal(t, want.log, srv.Stats().Log)
+		assert.Equal(t, want.roundTrips, srv.Stats().RoundTrips, "that of the connection among them")
+		inStep(t, s, "after it")
+		assert.True(t, s.Features().Has("SIZE"))
 	}
+	srv, s := serve(t, ftptest.Options{}, func(c *session.Config) { c.Encoding = gbk })
+	assert.Equal(t, login[:4], srv.Stats().Log, "the names are not in UTF-8")
+	inStep(t, s, "GBK")
+	srv, s = serve(t, ftptest.Options{}, func(c *session.Config) { c.Quirks.OneByOne.Store(true) })
+	assert.Equal(t, []string{"USER user", "PASS ***", "TYPE I", "FEAT", "OPTS UTF8 ON"}, srv.Stats().Log)
+	assert.Equal(t, 6, srv.Stats().RoundTrips)
+	inStep(t, s, "one by one")
+}
 
-	var log bytes.Buffer
-	cfg := scripted(ftptest.ScriptFTP(t, nil, ftptest.Replies(map[string]string{"PASS": "530 not " + spell("密码一二")})))
-	cfg.User, cfg.Password, cfg.Encoding = "用户", "密码一二", gbk
-	cfg.Logger = slog.New(slog.NewTextHandler(lockedWriter{new(sync.Mutex), &log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	_, err := session.Dial(t.Context(), cfg)
-	require.ErrorIs(t, err, reply.ErrAuth)
-	for _, shown := range []string{err.Error(), log.String()} {
-		assert.NotContains(t, shown, "密码")
-		assert.NotContains(t, shown, strings.Trim(reply.Printable(spell("密码一二")), `"`))
-		assert.Contains(t, shown, "***")
+// odd is a server that does something to commands that come together. It notes what passwords it was told.
+type odd struct {
+	mu    sync.Mutex
+	tried int // guarded by mu: passwords that were looked at, whatever came of it
+	conns int
+
+	// before sees each command, and whether others have come with it; true: it was answered, or lost.
+	before  func(c *ftptest.Conn, verb string, together bool) bool
+	replies map[string]string
+}
+
+func (o *odd) serve(t *testing.T) session.Config {
+	t.Helper()
+	return scripted(ftptest.Script(t, func(c *ftptest.Conn) {
+		o.mu.Lock()
+		o.conns++
+		o.mu.Unlock()
+		c.Send("220 ready\r\n")
+		for together := false; ; {
+			verb, _, _ := strings.Cut(c.ReadLine(), " ")
+			together = together || c.Pending()
+			if o.before != nil && o.before(c, verb, together) {
+				continue
+			}
+			if verb == "PASS" {
+				o.mu.Lock()
+				o.tried++
+				o.mu.Unlock()
+			}
+			answer := o.replies[verb]
+			if answer == "" {
+				answer = map[string]string{"USER": "331 password?", "PASS": "230 in", "FEAT": "211-F\r\n UTF8\r\n211 End"}[verb]
+			}
+			if answer == "" {
+				answer = "200 ok"
+			}
+			c.Send(answer + "\r\n")
+		}
+	}))
+}
+
+func (o *odd) counts() (tried, conns int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tried, o.conns
+}
+
+// at is a fault that strikes at one verb of several that came together.
+func at(where string, do func(c *ftptest.Conn)) func(*ftptest.Conn, string, bool) bool {
+	return func(c *ftptest.Conn, verb string, together bool) bool {
+		if verb != where || !together {
+			return false
+		}
+		do(c)
+		return true
 	}
+}
 
-	cfg.User = "🙂"
-	_, err = session.Dial(t.Context(), cfg)
-	require.ErrorIs(t, err, safepath.ErrUnsafe)
-	assert.NotErrorIs(t, err, io.EOF)
+// says answers, and forgets what came behind.
+func says(text string) func(c *ftptest.Conn) {
+	return func(c *ftptest.Conn) {
+		c.Flush()
+		c.Send(text + "\r\n")
+	}
+}
+
+func TestALoginThatWasMishandledInOneWriteIsRepeatedOneCommandAtATime(t *testing.T) {
+	hangUp := func(c *ftptest.Conn) { _ = c.Close(); c.ReadLine() }
+	for name, o := range map[string]*odd{
+		"takes all for a user's name":      {before: at("USER", says("501 what a name"))},
+		"wants no password and flushes":    {before: at("USER", says("230 in"))},
+		"flushes with the password":        {before: at("PASS", says("230 in"))},
+		"flushes later":                    {before: at("TYPE", says("200 ok"))},
+		"flushes at the end":               {before: at("FEAT", says("211 none"))},
+		"hangs up after the login":         {before: at("TYPE", hangUp)},
+		"has not seen USER yet":            {before: at("PASS", func(c *ftptest.Conn) { c.Send("503 USER first\r\n") })},
+		"is not logged in yet":             {before: at("TYPE", func(c *ftptest.Conn) { c.Send("530 log in first\r\n") })},
+		"one answer too many":              {before: at("TYPE", func(c *ftptest.Conn) { c.Send("200 ok\r\n200 ok\r\n") })},
+		"one answer too many, at the end":  {before: at("OPTS", func(c *ftptest.Conn) { c.Send("200 ok\r\n200 ok\r\n") })},
+		"an answer that is none":           {before: at("FEAT", func(c *ftptest.Conn) { c.Send("hello\r\n") })},
+		"wants no password and is puzzled": {replies: map[string]string{"USER": "230 in"}, before: at("TYPE", hangUp)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := o.serve(t)
+			cfg.ReplyTimeout = time.Second
+			s := dial(t, cfg)
+			inStep(t, s, name)
+			assert.True(t, s.Features().Has("UTF8"))
+			assert.True(t, cfg.Quirks.OneByOne.Load())
+			tried, conns := o.counts()
+			assert.LessOrEqual(t, tried, 2, "once for each login that was granted")
+			assert.Equal(t, 2, conns)
+			inStep(t, dial(t, cfg), "the next one")
+			_, conns = o.counts()
+			assert.Equal(t, 3, conns, "it is remembered")
+		})
+	}
+}
+
+// A wrong password that is tried again may lock the account.
+func TestAPasswordThatWasNotAcceptedIsNotTriedASecondTime(t *testing.T) {
+	silent := func(c *ftptest.Conn) {
+		for { // until the client goes
+			c.ReadLine()
+		}
+	}
+	hangUp := func(c *ftptest.Conn) { _ = c.Close(); c.ReadLine() }
+	for name, tt := range map[string]struct {
+		odd  *odd
+		auth bool
+		slow bool // what is sent next goes one by one
+	}{
+		"refused":                 {&odd{replies: map[string]string{"PASS": "530 no"}}, true, false},
+		"user refused":            {&odd{replies: map[string]string{"USER": "530 no", "PASS": "503 USER first"}}, true, false},
+		"another is wanted":       {&odd{replies: map[string]string{"PASS": "331 again?"}}, true, false},
+		"no answer":               {&odd{before: at("PASS", silent)}, false, true},
+		"hung up on":              {&odd{before: at("PASS", hangUp)}, false, true},
+		"flushed with the user":   {&odd{before: at("USER", says("331 password?"))}, false, true},
+		"hung up on with USER":    {&odd{before: at("USER", hangUp)}, false, true},
+		"no answer at all":        {&odd{before: at("USER", silent)}, false, false},
+		"the server is full":      {&odd{replies: map[string]string{"PASS": "421 too many"}}, false, false},
+		"the server leaves later": {&odd{replies: map[string]string{"TYPE": "421 bye"}}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := tt.odd.serve(t)
+			cfg.ReplyTimeout = 500 * time.Millisecond
+			_, err := session.Dial(t.Context(), cfg)
+			require.Error(t, err)
+			tried, conns := tt.odd.counts()
+			assert.Equal(t, 1, conns)
+			assert.LessOrEqual(t, tried, 1)
+			if tt.auth {
+				require.ErrorIs(t, err, reply.ErrAuth)
+			} else {
+				require.NotErrorIs(t, err, reply.ErrAuth)
+			}
+			assert.Equal(t, tt.slow, cfg.Quirks.OneByOne.Load())
+			if tt.slow {
+				inStep(t, dial(t, cfg), "the next one")
+			}
+		})
+	}
 }

@@ -30,6 +30,7 @@ type Session struct {
 	features Features
 	home     string // the login directory, once PWD was asked
 	hashing  string // the algorithm of HASH that is set; "": what FEAT says, "?": unknown
+	together bool   // the login goes out in one write
 
 	// of the operation under way
 	ctx     context.Context //nolint:containedctx // jlaffaye's dial function takes none

@@ -1,0 +1,40 @@
+package ftpclient_test
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+// BenchmarkColdStart is from New to the bytes of a file of 1 KiB, and Close. The server's count of round trips is without TLS
+// handshakes; wall time over latency has them.
+func BenchmarkColdStart(b *testing.B) {
+	for name, mode := range map[string]ftptest.TLSMode{"plain": ftptest.Plain, "explicit": ftptest.Explicit} {
+		b.Run(name, func(b *testing.B) {
+			const latency = 20 * time.Millisecond
+			srv := ftptest.Start(b, ftptest.Options{TLS: mode, Latency: latency, HoldFinal: true})
+			put(b, srv, "f", make([]byte, 1024))
+			cfg := ftpclient.ServerConfig{Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: ftpclient.Secret(srv.Password())}
+			if mode == ftptest.Explicit {
+				cfg.TLS, cfg.InsecureSkipVerify = ftpclient.TLSExplicit, true
+			}
+			srv.ResetStats()
+			b.ReportAllocs()
+			b.SetBytes(1024)
+			for b.Loop() {
+				client, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{"srv": cfg}})
+				require.NoError(b, err)
+				_, err = client.DownloadTo(b.Context(), "srv", "f", io.Discard, nil)
+				require.NoError(b, err)
+				_ = client.Close()
+			}
+			b.ReportMetric(float64(srv.Stats().RoundTrips)/float64(b.N), "roundtrips/op")
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(latency), "waits/op")
+		})
+	}
+}

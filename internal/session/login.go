@@ -1,0 +1,166 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/wire"
+)
+
+// groupPatience bounds the wait for what follows a password that was accepted. Servers answer that at once, and one that
+// does not has lost what was sent together with the password.
+const groupPatience = 5 * time.Second
+
+// errConfused marks a login whose commands were sent together to a server that seems to have mishandled them, and that
+// provably tried the password no more than once and did not refuse it: the login may be repeated one command at a time.
+var errConfused = errors.New("commands sent together at login were mishandled")
+
+// login is what a jlaffaye login would be, but sent in one write where the server takes that. jlaffaye's is not called at
+// all: it leaves nothing behind but what FEAT says, which is kept from jlaffaye, as it would choose listing commands by it,
+// and spend a round trip on each transfer for the PRET that Pure-FTPd lists and needs for nothing.
+func (s *Session) login() error {
+	if s.together {
+		if err := s.ctl.SendAhead(s.loginLines()...); err != nil {
+			return err
+		}
+	}
+	if err := s.authenticate(); err != nil {
+		return err
+	}
+	return s.confused(s.prepare())
+}
+
+// confused marks what went wrong after the login itself was granted, but for what is wrong however it was sent.
+func (s *Session) confused(err error) error {
+	if s.together && err != nil && !errors.Is(err, ErrInsecure) && reply.Code(err) != 421 {
+		return fmt.Errorf("%w: %w", errConfused, err)
+	}
+	return err
+}
+
+// loginLines are the commands of a login in the order in which authenticate and prepare issue them. All are harmless to a
+// server that refuses one of those before.
+func (s *Session) loginLines() []string {
+	lines := []string{"USER " + s.cfg.User, "PASS " + s.cfg.Password}
+	if s.cfg.TLS != Plain {
+		lines = append(lines, "PBSZ 0", "PROT P")
+	}
+	lines = append(lines, "TYPE I", "FEAT")
+	if s.cfg.Encoding == nil {
+		lines = append(lines, "OPTS UTF8 ON")
+	}
+	return lines
+}
+
+// authenticate sends user name and password. A password that the server was seen to refuse, or may have tried without an
+// answer, is never sent again by the session: that is the caller's decision, as a second try may lock the account.
+func (s *Session) authenticate() error {
+	user, err := s.say("USER " + s.cfg.User)
+	if err != nil {
+		return s.unanswered(err, false)
+	}
+	if !user.Done() && user.Code != 331 {
+		return s.refusedLogin("USER", user)
+	}
+	if user.Done() && !s.together {
+		return nil // no password wanted; 232: the certificate was enough (RFC 4217)
+	}
+	if user.Done() {
+		s.soon()
+	}
+	pass, err := s.say("PASS " + s.cfg.Password)
+	switch {
+	case user.Done():
+		return s.confused(err) // whatever the answer is to a password that nobody asked for
+	case err != nil:
+		return s.unanswered(err, true)
+	case pass.Done(): // 202: superfluous
+		return nil
+	}
+	return s.refusedLogin("PASS", pass)
+}
+
+// unanswered takes note of a server that lost the commands, or hung up on them.
+func (s *Session) unanswered(err error, begun bool) error {
+	if s.together && reply.Code(err) != 421 && s.ctx.Err() == nil && (begun || !isTimeout(err)) {
+		s.cfg.Quirks.OneByOne.Store(true)
+	}
+	return err
+}
+
+func (s *Session) refusedLogin(verb string, r reply.Reply) error {
+	refused := reply.Err(verb, r)
+	switch {
+	case s.together && (r.Code == 500 || r.Code == 501 || r.Code == 503):
+		return s.confused(refused) // of form or order: nobody looked at the password
+	case verb == "PASS" && r.Code/100 == 3: // wants more than a password
+		refused.Cause = reply.ErrAuth
+	}
+	return refused
+}
+
+// prepare makes a session of the connection that is logged in. FEAT is what MLST, HASH and MFMT are chosen by.
+func (s *Session) prepare() error {
+	if s.cfg.TLS != Plain {
+		for _, line := range []string{"PBSZ 0", "PROT P"} {
+			if r, err := s.sayMore(line); err != nil {
+				return err
+			} else if !r.Done() {
+				return fmt.Errorf("%w: %w", ErrInsecure, reply.Err(verb(line), r))
+			}
+		}
+	}
+	binary, err := s.sayMore("TYPE I")
+	if err != nil {
+		return err
+	}
+	if !binary.Done() {
+		return reply.Err("TYPE", binary)
+	}
+	feat, err := s.sayMore("FEAT")
+	if err != nil {
+		return err
+	}
+	s.features = parseFeatures(feat)
+	var utf8 reply.Reply
+	if s.cfg.Encoding == nil && (s.together || s.features.Has("UTF8")) {
+		// A refusal means nothing: many servers always speak UTF-8.
+		if utf8, err = s.sayMore("OPTS UTF8 ON"); err != nil {
+			return err
+		}
+	}
+	if s.together && (binary.Code == 211 || utf8.Code == 211 || (feat.Done() && feat.Code != 211) || !s.ctl.Quiet()) {
+		return wire.ErrOutOfStep // the replies are not those of these commands
+	}
+	return nil
+}
+
+// sayMore is say after the login itself was granted.
+func (s *Session) sayMore(line string) (reply.Reply, error) {
+	s.soon()
+	return s.say(line)
+}
+
+// soon bounds the wait for an answer that was on its way before, if it comes at all.
+func (s *Session) soon() {
+	if s.together {
+		s.ctl.SetNextTimeout(min(groupPatience, s.cfg.ReplyTimeout))
+	}
+}
+
+// say issues a command, which may have been sent ahead, and reads its final reply.
+func (s *Session) say(line string) (reply.Reply, error) {
+	if err := s.ctl.Issue(line); err != nil {
+		return reply.Reply{}, err
+	}
+	r, err := s.ctl.Reply()
+	for err == nil && r.Preliminary() {
+		r, err = s.ctl.Reply()
+	}
+	if err == nil {
+		err = s.ctl.Err() // 421: the server is leaving
+	}
+	return r, err
+}
