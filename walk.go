@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -50,23 +51,32 @@ func (c *Client) List(ctx context.Context, server, dir string) ([]Entry, error) 
 		return nil, err
 	}
 	defer op.end()
-	entries, faults, err := op.readDir(op.ctx, dir)
+	entries, faults, err := op.readDir(op.ctx, dir, nil)
 	if err == nil && len(faults) > 0 {
 		err = op.wrap(retry.Permanent(faults))
 	}
 	return entries, err
 }
 
-// readDir lists a directory, trying again by the Client's policy. With an error there are no entries.
-func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, faults remotefs.NameErrors, err error) {
+// readDir lists a directory, trying again by the Client's policy. With an error there are no entries. If STAT has shown the
+// directory just now, the two are compared.
+func (o *operation) readDir(ctx context.Context, dir string, seen *session.Stated) (entries []Entry, faults remotefs.NameErrors, err error) {
 	_, err = o.try(o.c.retry, func(context.Context, int) (bool, error) {
 		return false, o.use(func(s *session.Session) error {
 			entries, faults = nil, nil
+			if known, ok := s.Accept(seen); ok { // proved meanwhile
+				entries = newEntries(dir, known)
+				return nil
+			}
+			var rows []listing.Entry
 			dropped := 0
 			err := s.List(ctx, dir, func(e listing.Entry, err error) bool {
 				switch {
 				case err == nil:
 					entries = append(entries, Entry(remotefs.NewEntry(dir, e)))
+					if seen != nil {
+						rows = append(rows, e)
+					}
 				case len(faults) < remotefs.MaxFaults:
 					faults = append(faults, err)
 				default:
@@ -77,6 +87,9 @@ func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, f
 			if dropped > 0 {
 				faults = append(faults, fmt.Errorf("%d more rows that cannot be read", dropped))
 			}
+			if err == nil && len(faults) == 0 {
+				s.Prove(seen, rows)
+			}
 			return explainList(ctx, s, dir, err)
 		})
 	})
@@ -85,9 +98,22 @@ func (o *operation) readDir(ctx context.Context, dir string) (entries []Entry, f
 		at.path = dir
 		return nil, nil, at.wrap(err)
 	}
-	slices.SortStableFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	entries, faults = withoutTwins(entries, faults)
+	entries, faults = inOrder(entries, faults)
 	return entries, faults, nil
+}
+
+func newEntries(dir string, rows []listing.Entry) []Entry {
+	entries := make([]Entry, len(rows))
+	for i, e := range rows {
+		entries[i] = Entry(remotefs.NewEntry(dir, e))
+	}
+	return entries
+}
+
+// inOrder sorts entries by name.
+func inOrder(entries []Entry, faults remotefs.NameErrors) ([]Entry, remotefs.NameErrors) {
+	slices.SortStableFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return withoutTwins(entries, faults)
 }
 
 // withoutTwins keeps the first of entries with the same name: a link and then a directory of its name is how a hostile
@@ -206,16 +232,28 @@ func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, err
 		return func(yield func(Entry, error) bool) { yield(Entry(remotefs.Directory(root)), err) }
 	}
 	prefix := remotefs.Below(root)
+	lister := &lister{op: o, coarse: opts.CoarseTimes}
+	visited := func(dir Entry, l walk.Listing[Entry]) walk.Listing[Entry] {
+		at := *o
+		at.path = dir.Path
+		for i, fault := range l.Faults {
+			l.Faults[i] = at.wrap(retry.Permanent(fault))
+		}
+		l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool { return !opts.visits(e, e.Path[len(prefix):]) })
+		return l
+	}
 	tree := walk.Tree[Entry]{
 		List: func(ctx context.Context, dir Entry) ([]Entry, []error, error) {
-			entries, faults, err := o.readDir(ctx, dir.Path)
-			at := *o
-			at.path = dir.Path
-			for i, fault := range faults {
-				faults[i] = at.wrap(retry.Permanent(fault))
+			l := visited(dir, lister.list(ctx, dir, nil))
+			return l.Entries, l.Faults, l.Err
+		},
+		Together: lister.mayStat,
+		ListTogether: func(ctx context.Context, dirs []Entry) []walk.Listing[Entry] {
+			all := lister.stat(ctx, dirs)
+			for i, l := range all {
+				all[i] = visited(dirs[i], l)
 			}
-			entries = slices.DeleteFunc(entries, func(e Entry) bool { return !opts.visits(e, e.Path[len(prefix):]) })
-			return entries, faults, err
+			return all
 		},
 		Descend:  Entry.IsDir,
 		Workers:  opts.Workers,
@@ -227,12 +265,68 @@ func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, err
 	return tree.All(o.ctx, Entry(remotefs.Directory(root)))
 }
 
+// A lister reads the directories of one walk, by STAT where that shows what a data listing would.
+type lister struct {
+	op     *operation
+	coarse bool
+	never  atomic.Bool // the server may not be asked for STAT
+}
+
+func (l *lister) mayStat(dir Entry) bool { return !l.never.Load() && session.Statable(dir.Path) }
+
+func (l *lister) list(ctx context.Context, dir Entry, seen *session.Stated) walk.Listing[Entry] {
+	entries, faults, err := l.op.readDir(ctx, dir.Path, seen)
+	return walk.Listing[Entry]{Entries: entries, Faults: faults, Err: err}
+}
+
+// stat reads directories in as few round trips as it may, and those that STAT does not prove by data connections.
+func (l *lister) stat(ctx context.Context, dirs []Entry) []walk.Listing[Entry] {
+	paths := make([]string, len(dirs))
+	for i, dir := range dirs {
+		paths[i] = dir.Path
+	}
+	var seen []*session.Stated
+	var known [][]listing.Entry
+	// Whatever goes wrong here, the data listings find out what it means.
+	_ = l.op.use(func(s *session.Session) error {
+		seen, known = nil, make([][]listing.Entry, len(dirs))
+		for len(seen) < len(dirs) {
+			if !s.Stats(l.coarse) {
+				l.never.Store(true)
+				return nil
+			}
+			more, err := s.StatDirs(ctx, paths[len(seen):])
+			if err != nil {
+				return err
+			}
+			for _, st := range more {
+				known[len(seen)], _ = s.Accept(st)
+				seen = append(seen, st)
+			}
+		}
+		return nil
+	})
+	all := make([]walk.Listing[Entry], len(dirs))
+	for i, dir := range dirs {
+		switch {
+		case i >= len(seen):
+			all[i] = l.list(ctx, dir, nil)
+		case known[i] == nil:
+			all[i] = l.list(ctx, dir, seen[i])
+		default:
+			entries, faults := inOrder(newEntries(dir.Path, known[i]), nil)
+			all[i] = walk.Listing[Entry]{Entries: entries, Faults: faults}
+		}
+	}
+	return all
+}
+
 // Files lists every file below root, by its full path, sorted: everything that is no directory, links among it. What could
 // not be read is in the error, beside all that could.
 func (c *Client) Files(ctx context.Context, server, root string) ([]string, error) {
 	var files []string
 	var faults remotefs.NameErrors
-	for e, err := range c.Walk(ctx, server, root, nil) {
+	for e, err := range c.Walk(ctx, server, root, &WalkOptions{CoarseTimes: true}) {
 		switch {
 		case err == nil && !e.IsDir():
 			files = append(files, e.Path)
@@ -327,7 +421,7 @@ func (c *Client) RemoveAll(ctx context.Context, server, path string) error {
 			return err
 		}
 		entries := func(yield func(remotefs.Entry, error) bool) {
-			for e, err := range o.walk(path, nil) {
+			for e, err := range o.walk(path, &WalkOptions{CoarseTimes: true}) {
 				if !yield(remotefs.Entry(e), err) {
 					return
 				}

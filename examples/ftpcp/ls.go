@@ -65,7 +65,8 @@ func (f listFlags) tree(ctx context.Context, t *tool, dir *place, out io.Writer)
 	faults := 0
 	count := newCounter(t)
 	defer count.clear()
-	for e, err := range dir.Walk(ctx, dir.server, dir.path, &ftpclient.WalkOptions{Workers: f.workers}) {
+	// Without -l no time is printed, and any will do.
+	for e, err := range dir.Walk(ctx, dir.server, dir.path, &ftpclient.WalkOptions{Workers: f.workers, CoarseTimes: !f.long}) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -62,6 +62,7 @@ type Reader struct {
 	line  []byte
 	reply Reply
 	size  int
+	row   func(line string) error // takes the inner lines of a listing; nil: they are part of the reply
 }
 
 // NewReader reads from br, which nothing else may read from.
@@ -98,6 +99,15 @@ func (r *Reader) Read() (Reply, error) {
 	}
 }
 
+// ReadRows is Read for the reply to STAT of a directory, whose inner lines are the rows of a listing (RFC 959 section 4.2:
+// 211, 212 and 213): each goes to row as it comes, and none is kept or counted against MaxReply. An error of row ends the
+// reading in the middle of the reply.
+func (r *Reader) ReadRows(row func(line string) error) (Reply, error) {
+	r.row = row
+	defer func() { r.row = nil }()
+	return r.Read()
+}
+
 func (r *Reader) readLine() (string, error) {
 	for {
 		part, err := r.br.ReadSlice('\n')
@@ -118,6 +128,11 @@ func (r *Reader) readLine() (string, error) {
 }
 
 func (r *Reader) add(line string) (done bool, err error) {
+	if c := r.reply.Code; r.row != nil && c > 210 && c < 214 {
+		if code, sep, _ := split(line); code != c || sep == '-' {
+			return false, r.row(line)
+		}
+	}
 	if r.size += len(line) + 1; r.size > MaxReply {
 		return false, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxReply)
 	}

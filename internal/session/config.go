@@ -66,4 +66,6 @@ type Quirks struct {
 	hash refusals // hash commands, "HASH " and an algorithm, "part " and a command that ignores parts
 
 	dataTrouble atomic.Int32 // data connections that failed in a row
+
+	statFacts, statList statProof // what is known of STAT beside MLSD, and beside LIST
 }

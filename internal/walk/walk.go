@@ -12,6 +12,7 @@ import (
 const (
 	maxWindow = 8       // listings in a row, for each worker: the last ones leave workers idle
 	maxHeld   = 1 << 16 // entries; with more than these only what is needed now is listed
+	maxGroup  = 64      // directories listed together
 )
 
 // A Tree says how to walk. Every field but TooDeep must be set.
@@ -19,12 +20,23 @@ type Tree[E any] struct {
 	// List reads one directory: its entries in order, and faults that concern single entries. With err there is neither.
 	// It is called from up to Workers goroutines, and must return soon after ctx has ended.
 	List func(ctx context.Context, dir E) (entries []E, faults []error, err error)
+	// Together tells directories of which several may be listed by one call of ListTogether, in place of List; nil: none.
+	Together func(E) bool
+	// ListTogether is List for several directories, with one Listing for each.
+	ListTogether func(ctx context.Context, dirs []E) []Listing[E]
 	// Descend tells the entries that are directories to be listed.
 	Descend func(E) bool
 
-	Workers  int   // listings at a time; with 1 each is read when the walk comes to it, and not before
+	Workers  int   // listings at a time; with 1 each is read when the walk comes to it, and not before, but for Together's
 	MaxDepth int   // entries of the root have depth 1; deeper than MaxDepth nothing is listed
 	TooDeep  error // of a directory that is not listed because of MaxDepth; nil: it is yielded like a file
+}
+
+// A Listing is what List returns.
+type Listing[E any] struct {
+	Entries []E
+	Faults  []error
+	Err     error
 }
 
 // All walks below root, which itself is yielded only with errors. A directory comes before its entries; one that cannot be
@@ -37,7 +49,7 @@ func (t *Tree[E]) All(ctx context.Context, root E) iter.Seq2[E, error] {
 	return func(yield func(E, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		w := &walk[E]{tree: t, ctx: ctx, yield: yield, window: t.Workers}
+		w := &walk[E]{tree: t, ctx: ctx, yield: yield, window: t.Workers, group: 1}
 		w.frontier.Init()
 		n := &node[E]{entry: root}
 		n.place = w.frontier.PushBack(n)
@@ -71,7 +83,10 @@ type walk[E any] struct {
 
 	frontier list.List // known directories that are not listed yet, in the order of the walk
 	window   int       // listings of the next fill
+	group    int       // directories in each of them
 	held     int       // entries of directories that the walk has not come to
+	listed   int       // directories so far
+	found    int       // entries in them
 }
 
 // enter yields a directory and all that is below it, and reports whether to go on.
@@ -117,35 +132,77 @@ func (w *walk[E]) enter(n *node[E]) bool {
 // fill lists the first directory of the frontier, which the walk has come to, and with it those that it will need next. It
 // returns when nothing is under way any more. The window opens as the walk goes on, so that the first entries come soon.
 func (w *walk[E]) fill() {
-	listed := make(chan *node[E])
+	listed := make(chan []*node[E])
 	running, begun := 0, 0
 	for {
 		for running < w.tree.Workers && begun < w.window && (begun == 0 || w.held < maxHeld) && w.ctx.Err() == nil {
-			n := w.next()
-			if n == nil {
+			nodes, together := w.take()
+			if len(nodes) == 0 {
 				break
 			}
-			n.begun = true
-			begun++
+			begun += 1 + len(nodes)/maxWindow
 			running++
 			go func() {
-				entries, faults, err := w.tree.List(w.ctx, n.entry)
-				w.keep(n, entries, faults, err)
-				listed <- n
+				w.list(nodes, together)
+				listed <- nodes
 			}()
 		}
 		if running == 0 {
 			break
 		}
-		w.insert(<-listed)
+		for _, n := range <-listed {
+			w.insert(n)
+		}
 		running--
 	}
+	w.group = min(2*w.group, maxGroup)
 	if w.tree.Workers > 1 {
 		w.window = min(2*w.window, maxWindow*w.tree.Workers)
 	}
 }
 
-// next is the first directory that nobody lists. Those before it are being listed: never more than there are workers.
+// take begins the first directory that nobody lists, and if it may be listed together with others, the next such ones: a
+// fair share for each worker, and no more entries than should be held if they are like those before.
+func (w *walk[E]) take() (nodes []*node[E], together bool) {
+	first := w.next()
+	if first == nil {
+		return nil, false
+	}
+	first.begun = true
+	nodes = append(nodes, first)
+	if w.tree.Together == nil || !w.tree.Together(first.entry) {
+		return nodes, false
+	}
+	most := min(w.group, (w.frontier.Len()+w.tree.Workers-1)/w.tree.Workers, 1+(maxHeld-w.held)*(w.listed+1)/(w.found+1))
+	looked := 0
+	for e := first.place.Next(); e != nil && len(nodes) < most && looked < 4*maxGroup; e = e.Next() {
+		looked++
+		if n := e.Value.(*node[E]); !n.begun && w.tree.Together(n.entry) { //nolint:forcetypeassert // the frontier holds nothing else
+			n.begun = true
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, true
+}
+
+// list reads directories and notes what that brought.
+func (w *walk[E]) list(nodes []*node[E], together bool) {
+	if !together {
+		n := nodes[0]
+		entries, faults, err := w.tree.List(w.ctx, n.entry)
+		w.keep(n, entries, faults, err)
+		return
+	}
+	dirs := make([]E, len(nodes))
+	for i, n := range nodes {
+		dirs[i] = n.entry
+	}
+	for i, l := range w.tree.ListTogether(w.ctx, dirs) {
+		w.keep(nodes[i], l.Entries, l.Faults, l.Err)
+	}
+}
+
+// next is the first directory that nobody lists. Those before it are being listed.
 func (w *walk[E]) next() *node[E] {
 	for e := w.frontier.Front(); e != nil; e = e.Next() {
 		if n := e.Value.(*node[E]); !n.begun { //nolint:forcetypeassert // the frontier holds nothing else
@@ -177,6 +234,8 @@ func (w *walk[E]) keep(n *node[E], entries []E, faults []error, err error) {
 // insert puts a directory's subdirectories into its place in the frontier.
 func (w *walk[E]) insert(n *node[E]) {
 	w.held += len(n.items)
+	w.listed++
+	w.found += len(n.items)
 	for _, it := range n.items {
 		if it.sub != nil {
 			it.sub.place = w.frontier.InsertBefore(it.sub, n.place)

@@ -210,14 +210,34 @@ func (silence) Timeout() bool   { return true }
 func (silence) Temporary() bool { return true }
 
 // Reply blocks for the next reply, whichever command it answers.
-func (c *Control) Reply() (reply.Reply, error) {
+func (c *Control) Reply() (reply.Reply, error) { return c.read(c.replies.Read) }
+
+// rearmEach is how much of a listing has to come within the time of one reply.
+const rearmEach = 64 << 10
+
+// ReplyRows is Reply for a listing on the control connection, whose rows are not kept but given to row as they come. Its time
+// begins anew with each rearmEach bytes, so that a slow line can carry a large one. An error of row is fatal to the connection.
+func (c *Control) ReplyRows(row func(line string) error) (reply.Reply, error) {
+	timeout, got := c.replyTimeout(), 0
+	return c.read(func() (reply.Reply, error) {
+		return c.replies.ReadRows(func(line string) error {
+			if got += len(line); got >= rearmEach {
+				c.arm(timeout)
+				got = 0
+			}
+			return row(line)
+		})
+	})
+}
+
+func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 	c.arm(c.replyTimeout())
 	c.timeout = 0
 	verb := ""
 	if len(c.pending) > 0 {
 		verb = c.pending[0]
 	}
-	r, err := c.replies.Read()
+	r, err := next()
 	if err != nil {
 		return reply.Reply{}, c.fail(err)
 	}

@@ -1,0 +1,181 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path"
+	"strings"
+
+	"github.com/corexalgo/ftpclient/internal/listing"
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/safepath"
+)
+
+// Bounds of what is asked for by STAT in one write. The server may stop reading while nobody reads its replies, and the
+// commands have to fit into the sockets' buffers then.
+const (
+	MaxStats    = 64
+	maxStatArgs = 4 << 10
+)
+
+// A Stated is a directory as the reply to STAT showed it.
+type Stated struct {
+	entries []listing.Entry
+	whole   bool // it is a directory, and all of its rows were read
+	faulty  bool // rows that nobody can read: a data listing tells of them
+}
+
+// Statable reports whether a directory's name is safe as an argument of STAT, where servers read options and globs.
+func Statable(dir string) bool {
+	return !strings.ContainsAny(dir, special) && !strings.HasPrefix(dir, "-") && !strings.HasPrefix(dir, "~") &&
+		safepath.CheckArgument(dir) == nil
+}
+
+// proof is what is known of STAT beside the data listing of the same server.
+func (s *Session) proof() *statProof {
+	if s.usesMLSD() {
+		return &s.cfg.Quirks.statFacts
+	}
+	return &s.cfg.Quirks.statList
+}
+
+// Stats reports whether the server may be asked for listings by STAT. Their times are those of LIST: unless coarse ones
+// will do, not in place of MLSD.
+func (s *Session) Stats(coarse bool) bool {
+	return (coarse || !s.usesMLSD()) && !s.cfg.Quirks.OneByOne.Load() && !s.proof().off.Load()
+}
+
+// StatDirs reads directories over the control connection, as many of the first as one write may ask for, in one round trip.
+// It returns one Stated for each, nil for one that cannot be asked for. An error says that the connection is of no use any
+// more; then nothing was read.
+//
+// A file's name with line ends in it could end a reply and begin another. So NOOP closes the group, which counts as a whole
+// or not at all: exactly its replies in order, and no byte more.
+func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error) {
+	lines, asked := s.statLines(dirs)
+	all := make([]*Stated, len(asked))
+	if len(lines) == 0 {
+		return all, nil
+	}
+	err := s.do(ctx, func() error {
+		if err := s.ctl.Send(append(lines, "NOOP")...); err != nil {
+			return err
+		}
+		for i := range asked {
+			if !asked[i] {
+				continue
+			}
+			st, err := s.stated()
+			if err != nil {
+				return s.statFailed(err)
+			}
+			all[i] = st
+		}
+		end, err := s.ctl.Reply()
+		switch {
+		case err != nil:
+			return s.statFailed(err)
+		case s.ctl.Err() != nil:
+			return s.ctl.Err()
+		case end.Code != 200 || len(end.Lines) > 1 || !s.ctl.Quiet():
+			return s.statFailed(fmt.Errorf("%w: a group of STAT has other replies", reply.ErrMalformed))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// statLines are the commands of one write, and which of the first directories they ask for.
+func (s *Session) statLines(dirs []string) (lines []string, asked []bool) {
+	size := 0
+	for _, dir := range dirs {
+		line, ok := s.statLine(dir)
+		if size += len(line) + 2; len(lines) == MaxStats || (size > maxStatArgs && len(lines) > 0) {
+			break
+		}
+		if asked = append(asked, ok); ok {
+			lines = append(lines, line)
+		}
+	}
+	return lines, asked
+}
+
+// statLine asks with "-a": the row of "." in the answer proves that the argument was understood and is a directory that
+// could be read, while files, and on vsftpd and Pure-FTPd what does not exist, have none.
+func (s *Session) statLine(dir string) (string, bool) {
+	if dir = path.Clean(dir); !Statable(dir) {
+		return "", false
+	}
+	arg, err := s.encode(dir)
+	if err != nil || strings.ContainsAny(arg, special) || len(arg) > maxStatArgs {
+		return "", false
+	}
+	return "STAT -a " + arg, true
+}
+
+// statFailed gives STAT up where the server or a name confuses it. A connection that merely ended may have ended anyway.
+func (s *Session) statFailed(err error) error {
+	var closed *net.OpError
+	lost := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || (errors.As(err, &closed) && !isTimeout(err))
+	if p := s.proof(); s.ctx.Err() == nil && reply.Code(err) != 421 && (!lost || p.lost.Add(1) > 1) {
+		p.off.Store(true)
+	}
+	return err
+}
+
+// stated reads the reply to one STAT.
+func (s *Session) stated() (*Stated, error) {
+	st := &Stated{}
+	l := list{s: s}
+	parser := listing.NewParser(listing.LIST, listing.Options{Zone: s.cfg.Zone, Decode: l.decoder()})
+	most := s.cfg.MaxEntries
+	if most == 0 {
+		most = defaultMaxEntries
+	}
+	rows, self := 0, false
+	r, err := s.ctl.ReplyRows(func(line string) error {
+		if rows++; rows > most {
+			return fmt.Errorf("%w: more than %d", ErrTooManyEntries, most)
+		}
+		line = withoutCode(line)
+		e, ok, err := parser.Row([]byte(line))
+		switch {
+		case err != nil || (ok && safepath.CheckListed(e.Name) != nil):
+			st.faulty = true
+		case ok:
+			st.entries = append(st.entries, e)
+		case strings.HasSuffix(line, " ."):
+			self = true
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.ctl.Err() // 421
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.Code == 500 || r.Code == 502 || r.Preliminary() {
+		s.proof().off.Store(true)
+	}
+	st.faulty = st.faulty || parser.End() != nil
+	st.whole = self && !st.faulty && r.Code > 210 && r.Code < 214
+	if !st.whole {
+		st.entries = nil
+	}
+	return st, nil
+}
+
+// withoutCode takes off the "213-" that some servers write before inner lines too.
+func withoutCode(line string) string {
+	if len(line) > 4 && line[0] == '2' && line[1] == '1' && line[3] == '-' {
+		return line[4:]
+	}
+	return line
+}
