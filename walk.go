@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -151,7 +152,7 @@ func explainList(ctx context.Context, s *session.Session, dir string, err error)
 // WalkOptions says what Walk visits, and how. The zero value, and nil, visit everything.
 type WalkOptions struct {
 	// Workers is how many directories are listed at a time, MaxConns permitting. 0: 4. With 1 each is listed when the walk
-	// comes to it, and not before.
+	// comes to it, and not before, unless listings travel on the control connection.
 	Workers int
 	// MaxDepth is how many levels are visited; the entries of root are the first. 0: 100, and a directory on that level,
 	// below which nothing is looked at, comes with an error.
@@ -162,8 +163,10 @@ type WalkOptions struct {
 	// Exclude are patterns of files and directories that are left out; an excluded directory is not listed.
 	Exclude []string
 
-	// CoarseTimes says that times to the minute or day will do, which permits listings to travel on the control connection. It
-	// is a permission only: at present listings do not.
+	// CoarseTimes says that times to the minute or day will do. Listings may then travel on the control connection (STAT), as
+	// many as 64 in one round trip, where a data connection costs three round trips for each. Without MLSD times are no better
+	// anyway, and they may always. Entries are the same but for their times: STAT is used only where the server showed the
+	// same by it as by a data listing, for each kind of entry, and never again once it did not.
 	CoarseTimes bool
 }
 
@@ -207,9 +210,10 @@ var errTooDeep = fmt.Errorf("directory is %d levels deep and not looked into", m
 // the directory itself. Who needs to know that nothing was left out must see all errors. The walk ends early only with its
 // context, or when the body breaks; both at once.
 //
-// A directory takes three round trips, and its entries none, however many there are. Directories are listed several at a
-// time, ahead of the body but not while it runs: no connection is held then, and the body may use them all. What is in
-// memory are the directories on the way to the current one and some more ahead, never the tree.
+// A directory takes three round trips, or with WalkOptions.CoarseTimes a small part of one, and its entries none, however
+// many there are. Directories are listed several at a time, ahead of the body but not while it runs: no connection is held
+// then, and the body may use them all. What is in memory are the directories on the way to the current one and some more
+// ahead, never the tree.
 func (c *Client) Walk(ctx context.Context, server, root string, opts *WalkOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		op, err := c.begin(ctx, "walk", server, root)
@@ -232,7 +236,7 @@ func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, err
 		return func(yield func(Entry, error) bool) { yield(Entry(remotefs.Directory(root)), err) }
 	}
 	prefix := remotefs.Below(root)
-	lister := &lister{op: o, coarse: opts.CoarseTimes}
+	lister := &lister{op: o, coarse: opts.CoarseTimes, slots: make(chan struct{}, opts.Workers)}
 	visited := func(dir Entry, l walk.Listing[Entry]) walk.Listing[Entry] {
 		at := *o
 		at.path = dir.Path
@@ -269,60 +273,79 @@ func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, err
 type lister struct {
 	op     *operation
 	coarse bool
-	never  atomic.Bool // the server may not be asked for STAT
+	never  atomic.Bool   // the server may not be asked for STAT
+	slots  chan struct{} // one for each worker
 }
 
 func (l *lister) mayStat(dir Entry) bool { return !l.never.Load() && session.Statable(dir.Path) }
 
 func (l *lister) list(ctx context.Context, dir Entry, seen *session.Stated) walk.Listing[Entry] {
+	l.slots <- struct{}{} // those who have one return soon after ctx has ended
+	defer func() { <-l.slots }()
 	entries, faults, err := l.op.readDir(ctx, dir.Path, seen)
 	return walk.Listing[Entry]{Entries: entries, Faults: faults, Err: err}
 }
 
-// stat reads directories in as few round trips as it may, and those that STAT does not prove by data connections.
+// stat reads directories in as few round trips as it may, and those that STAT does not prove by data connections: one first,
+// as what it proves may do for the others.
 func (l *lister) stat(ctx context.Context, dirs []Entry) []walk.Listing[Entry] {
+	seen, known := l.ask(dirs)
+	all := make([]walk.Listing[Entry], len(dirs))
+	var others sync.WaitGroup
+	first := true
+	for i, dir := range dirs {
+		if known[i] != nil {
+			entries, faults := inOrder(newEntries(dir.Path, known[i]), nil)
+			all[i] = walk.Listing[Entry]{Entries: entries, Faults: faults}
+			continue
+		}
+		if first {
+			first = false
+			all[i] = l.list(ctx, dir, seen[i])
+			continue
+		}
+		others.Go(func() { all[i] = l.list(ctx, dir, seen[i]) })
+	}
+	others.Wait()
+	return all
+}
+
+// ask asks for directories by STAT, and returns what it shows, and the entries where that is proved.
+func (l *lister) ask(dirs []Entry) (seen []*session.Stated, known [][]listing.Entry) {
+	l.slots <- struct{}{}
+	defer func() { <-l.slots }()
 	paths := make([]string, len(dirs))
 	for i, dir := range dirs {
 		paths[i] = dir.Path
 	}
-	var seen []*session.Stated
-	var known [][]listing.Entry
 	// Whatever goes wrong here, the data listings find out what it means.
 	_ = l.op.use(func(s *session.Session) error {
-		seen, known = nil, make([][]listing.Entry, len(dirs))
-		for len(seen) < len(dirs) {
+		seen, known = make([]*session.Stated, len(dirs)), make([][]listing.Entry, len(dirs))
+		for n := 0; n < len(dirs); {
 			if !s.Stats(l.coarse) {
 				l.never.Store(true)
 				return nil
 			}
-			more, err := s.StatDirs(ctx, paths[len(seen):])
+			some, err := s.StatDirs(l.op.ctx, paths[n:])
 			if err != nil {
 				return err
 			}
-			for _, st := range more {
-				known[len(seen)], _ = s.Accept(st)
-				seen = append(seen, st)
+			for _, st := range some {
+				seen[n] = st
+				known[n], _ = s.Accept(st)
+				n++
 			}
 		}
 		return nil
 	})
-	all := make([]walk.Listing[Entry], len(dirs))
-	for i, dir := range dirs {
-		switch {
-		case i >= len(seen):
-			all[i] = l.list(ctx, dir, nil)
-		case known[i] == nil:
-			all[i] = l.list(ctx, dir, seen[i])
-		default:
-			entries, faults := inOrder(newEntries(dir.Path, known[i]), nil)
-			all[i] = walk.Listing[Entry]{Entries: entries, Faults: faults}
-		}
+	if seen == nil { // no connection
+		return make([]*session.Stated, len(dirs)), make([][]listing.Entry, len(dirs))
 	}
-	return all
+	return seen, known
 }
 
 // Files lists every file below root, by its full path, sorted: everything that is no directory, links among it. What could
-// not be read is in the error, beside all that could.
+// not be read is in the error, beside all that could. It is as fast as a Walk with CoarseTimes.
 func (c *Client) Files(ctx context.Context, server, root string) ([]string, error) {
 	var files []string
 	var faults remotefs.NameErrors
@@ -409,7 +432,7 @@ func (c *Client) SetModTime(ctx context.Context, server, path string, t time.Tim
 // followed. What is not there is no error, so a call that failed may be repeated.
 //
 // The first directory that cannot be read whole ends it: nothing more is deleted. A file that cannot be removed does not;
-// the others are removed, and the error tells of it.
+// the others are removed, and the error tells of it. Directories are listed as by a Walk with CoarseTimes.
 func (c *Client) RemoveAll(ctx context.Context, server, path string) error {
 	return c.change(ctx, "remove all", server, path, func(o *operation) error {
 		if err := remotefs.CheckRemovable(path); err != nil {

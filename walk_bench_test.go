@@ -31,6 +31,7 @@ type treeServer struct {
 	control net.Listener
 	latency time.Duration
 	rows    func(dir string) []byte
+	stat    func(dir string) []byte // the rows of STAT -a
 
 	mu         sync.Mutex
 	roundTrips int // guarded by mu: replies waited for, and data connections
@@ -98,6 +99,13 @@ func (s *treeServer) session(conn net.Conn) {
 			_, _ = out.Write(s.rows(arg))
 			_ = out.Close()
 			say("226 done")
+		case "STAT":
+			say("213-Status follows:")
+			_, _ = conn.Write(s.stat(strings.TrimPrefix(arg, "-a ")))
+			say("213 End of status")
+		case "NOOP": // ends each group
+			s.wait(1)
+			say("200 ok")
 		default:
 			say("200 ok")
 		}
@@ -118,32 +126,42 @@ func (s *treeServer) client(b *testing.B, conns int) *ftpclient.Client {
 // BenchmarkWalk walks a tree of 1,000 directories with 10 files in each. With one worker and 20 ms it takes a minute.
 func BenchmarkWalk(b *testing.B) {
 	const tops, subs, files = 40, 24, 10
-	var content [3][]byte
+	var content, stated [3][]byte
 	for depth, dirs := range []int{tops, subs, 0} {
-		var rows bytes.Buffer
+		var rows, stat bytes.Buffer
+		stat.WriteString("drwxr-xr-x 1 u g 4096 Jan  2 03:04 .\r\n")
 		for i := range dirs {
 			fmt.Fprintf(&rows, "type=dir;modify=20240102030405; directory-%02d\r\n", i)
+			fmt.Fprintf(&stat, "drwxr-xr-x 1 u g 4096 Jan  2 03:04 directory-%02d\r\n", i)
 		}
 		for i := range files {
 			fmt.Fprintf(&rows, "type=file;size=%d;modify=20240102030405; file-%02d.dat\r\n", i*1000, i)
+			fmt.Fprintf(&stat, "-rw-r--r-- 1 u g %d Jan  2 03:04 file-%02d.dat\r\n", i*1000, i)
 		}
-		content[depth] = rows.Bytes()
+		content[depth], stated[depth] = rows.Bytes(), stat.Bytes()
 	}
-	rows := func(dir string) []byte {
-		if dir == "" {
-			return content[0]
+	at := func(content *[3][]byte) func(dir string) []byte {
+		return func(dir string) []byte {
+			if dir == "" || dir == "." {
+				return content[0]
+			}
+			return content[1+strings.Count(dir, "/")]
 		}
-		return content[1+strings.Count(dir, "/")]
 	}
 	const listings, entries = 1 + tops + tops*subs, tops + tops*subs + files*(1+tops+tops*subs)
 	for _, latency := range []time.Duration{0, 20 * time.Millisecond} {
 		var one time.Duration
-		for _, workers := range []int{1, 8} {
-			b.Run(fmt.Sprintf("latency=%v/workers=%d", latency, workers), func(b *testing.B) {
-				srv := serveTree(b, latency, rows)
+		for _, c := range []struct {
+			workers int
+			coarse  bool
+		}{{1, false}, {8, false}, {1, true}, {8, true}} {
+			workers := c.workers
+			b.Run(fmt.Sprintf("latency=%v/workers=%d/coarse=%v", latency, workers, c.coarse), func(b *testing.B) {
+				srv := serveTree(b, latency, at(&content))
+				srv.stat = at(&stated)
 				client := srv.client(b, workers)
 				walk := func(opts ftpclient.WalkOptions, visit func(n int)) (n int) {
-					opts.Workers = workers
+					opts.Workers, opts.CoarseTimes = workers, c.coarse
 					for _, err := range client.Walk(b.Context(), "srv", "", &opts) {
 						require.NoError(b, err)
 						n++
@@ -170,7 +188,7 @@ func BenchmarkWalk(b *testing.B) {
 				b.ReportMetric(float64(srv.roundTrips)/float64(b.N*listings), "roundtrips/dir")
 				b.ReportMetric(float64(peak)/1024, "peak-KiB")
 				took := b.Elapsed() / time.Duration(b.N)
-				if workers == 1 {
+				if workers == 1 && !c.coarse {
 					one = took
 				} else if one > 0 {
 					b.ReportMetric(float64(one)/float64(took), "speedup")

@@ -54,6 +54,8 @@ func (s *session) do(c command) error {
 		return s.answer(c, fault, "200 PROT is "+c.arg+"\r\n")
 	case c.cmd == "EPSV", c.cmd == "PASV", c.cmd == "PORT", c.cmd == "EPRT":
 		return s.prepare(c, fault)
+	case c.cmd == "STAT" && c.arg != "" && o.Stat != StatLibrary:
+		return s.stat(c, fault)
 	}
 	reply, err := s.ask(c.line)
 	if err != nil {

@@ -60,6 +60,8 @@ type Options struct {
 	NoRename     bool     // RNFR is refused with 550
 	HideFeatures []string // first words of lines left out of FEAT; as commands they are answered with 500
 
+	Stat StatStyle // how STAT of a path is answered
+
 	RenameRefusesExisting bool // RNTO onto something that exists: 550, as on IIS
 	RestStorRefused       bool // STOR after REST n: 451, as ProFTPD by default
 

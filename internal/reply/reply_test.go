@@ -191,3 +191,28 @@ func TestServersWordsAreQuotedAndCapped(t *testing.T) {
 	assert.LessOrEqual(t, len(reply.Quote(strings.Repeat("x", 5000))), 520)
 	assert.True(t, strings.HasSuffix(reply.Printable(strings.Repeat("x", 5000)), "x…"))
 }
+
+func TestTheRowsOfAListingAreHandedOverAndNotCounted(t *testing.T) {
+	row := strings.Repeat("x", 1000)
+	r := readerOf("213-Status follows:\r\n" + strings.Repeat(row+"\r\n", 200) + "213-x\r\n 213 x\r\n213 End\r\n200 ok\r\n")
+	var rows []string
+	rep, err := r.ReadRows(func(line string) error { rows = append(rows, line); return nil })
+	require.NoError(t, err)
+	assert.Equal(t, reply.Reply{Code: 213, Lines: []string{"Status follows:", "End"}}, rep)
+	require.Len(t, rows, 202)
+	assert.Equal(t, []string{row, "213-x", " 213 x"}, rows[199:])
+	rep, err = r.ReadRows(nil)
+	require.NoError(t, err)
+	assert.Equal(t, 200, rep.Code)
+
+	r = readerOf("211-F\r\n" + strings.Repeat(row+"\r\n", 200) + "211 End\r\n")
+	_, err = r.Read()
+	require.ErrorIs(t, err, reply.ErrMalformed, "without rows the bound holds")
+	r = readerOf("220-F\r\n" + strings.Repeat(row+"\r\n", 200) + "220 End\r\n")
+	_, err = r.ReadRows(func(string) error { return nil })
+	require.ErrorIs(t, err, reply.ErrMalformed, "a reply that is no listing is bounded all the same")
+	r = readerOf("213-F\r\na\r\nb\r\n")
+	stop := errors.New("stop")
+	_, err = r.ReadRows(func(string) error { return stop })
+	require.ErrorIs(t, err, stop)
+}

@@ -66,6 +66,7 @@ type statProof struct {
 type adaptation struct {
 	hidden  bool // names with a dot
 	dirSize bool // the size of directories
+	perm    bool // permission bits
 }
 
 // apply makes entries those of a data listing, and tells their kinds.
@@ -78,20 +79,26 @@ func (a adaptation) apply(entries []listing.Entry) (kept []listing.Entry, k kind
 		if a.dirSize && e.Mode.IsDir() {
 			e.Size = -1
 		}
+		if a.perm {
+			e.Mode = e.Mode.Type()
+		}
 		kept = append(kept, e)
 		k |= kindsOf(e)
 	}
 	return kept, k
 }
 
-// extend finds what data leaves out of entries of the kinds that are seen for the first time.
-func (a adaptation) extend(data []listing.Entry, seen kinds) adaptation {
+// extend finds what data leaves out of entries of the kinds that are seen for the first time, beside those that were proved.
+func (a adaptation) extend(data []listing.Entry, seen, proved kinds) adaptation {
 	none := func(f func(e listing.Entry) bool) bool { return !slices.ContainsFunc(data, f) }
 	if seen&dotted != 0 {
 		a.hidden = none(func(e listing.Entry) bool { return strings.HasPrefix(e.Name, ".") })
 	}
 	if seen&directory != 0 {
 		a.dirSize = none(func(e listing.Entry) bool { return e.Mode.IsDir() && e.Size >= 0 })
+	}
+	if proved == 0 {
+		a.perm = none(func(e listing.Entry) bool { return e.Mode != e.Mode.Type() })
 	}
 	return a
 }
@@ -135,7 +142,7 @@ func (s *Session) Prove(st *Stated, data []listing.Entry) {
 	if s.usesMLSD() && all&link != 0 {
 		return
 	}
-	adapt := p.adapt.extend(data, all&^p.proved)
+	adapt := p.adapt.extend(data, all&^p.proved, p.proved)
 	entries, k := adapt.apply(st.entries)
 	if !sameEntries(entries, data, !s.usesMLSD()) {
 		p.off.Store(true)

@@ -142,6 +142,9 @@ func (w *walk[E]) fill() {
 			}
 			begun += 1 + len(nodes)/maxWindow
 			running++
+			if together && len(nodes) < maxGroup {
+				begun = w.window // what is not worth a full group is not worth another connection
+			}
 			go func() {
 				w.list(nodes, together)
 				listed <- nodes
@@ -155,14 +158,14 @@ func (w *walk[E]) fill() {
 		}
 		running--
 	}
-	w.group = min(2*w.group, maxGroup)
+	w.group = min(4*w.group, maxGroup)
 	if w.tree.Workers > 1 {
 		w.window = min(2*w.window, maxWindow*w.tree.Workers)
 	}
 }
 
-// take begins the first directory that nobody lists, and if it may be listed together with others, the next such ones: a
-// fair share for each worker, and no more entries than should be held if they are like those before.
+// take begins the first directory that nobody lists, and if it may be listed together with others, the next such ones, with
+// no more entries than should be held if they are like those before.
 func (w *walk[E]) take() (nodes []*node[E], together bool) {
 	first := w.next()
 	if first == nil {
@@ -173,7 +176,7 @@ func (w *walk[E]) take() (nodes []*node[E], together bool) {
 	if w.tree.Together == nil || !w.tree.Together(first.entry) {
 		return nodes, false
 	}
-	most := min(w.group, (w.frontier.Len()+w.tree.Workers-1)/w.tree.Workers, 1+(maxHeld-w.held)*(w.listed+1)/(w.found+1))
+	most := min(w.group, 1+(maxHeld-w.held)*(w.listed+1)/(w.found+1))
 	looked := 0
 	for e := first.place.Next(); e != nil && len(nodes) < most && looked < 4*maxGroup; e = e.Next() {
 		looked++

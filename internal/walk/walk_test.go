@@ -314,3 +314,60 @@ func TestASequenceMayBeWalkedTwice(t *testing.T) {
 	first := collect(seq)
 	assert.Equal(t, first, collect(seq))
 }
+
+// together makes a tree's directories be listed together, but for those whose names begin with "d3".
+func (f *fake) together(workers int) (tree *walk.Tree[string], groups *[]int) {
+	tree = f.tree(workers)
+	groups = new([]int)
+	tree.Together = func(e string) bool { return !strings.HasPrefix(path.Base(e), "d3") }
+	tree.ListTogether = func(ctx context.Context, dirs []string) []walk.Listing[string] {
+		f.mu.Lock()
+		*groups = append(*groups, len(dirs))
+		f.mu.Unlock()
+		all := make([]walk.Listing[string], len(dirs))
+		for i, dir := range dirs {
+			all[i].Entries, all[i].Faults, all[i].Err = f.list(ctx, dir)
+		}
+		return all
+	}
+	return tree, groups
+}
+
+func TestDirectoriesListedTogetherComeInTheSameOrder(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		f := wide(6, 3, 2)
+		f.broken = map[string]error{"d1/d2/": errors.New("denied")}
+		f.faults = map[string][]error{"d2/d0/": {errors.New("row")}}
+		want := collect(f.tree(1).All(t.Context(), ""))
+		f.listed = nil
+		tree, groups := f.together(workers)
+		assert.Equal(t, want, collect(tree.All(t.Context(), "")))
+		slices.Sort(f.listed)
+		n := len(f.listed)
+		assert.Len(t, slices.Compact(f.listed), n, "each once")
+		assert.LessOrEqual(t, len(*groups), 25, "%v", *groups)
+		assert.Equal(t, 1, (*groups)[0], "the root alone")
+	}
+}
+
+func TestDirectoriesListedTogetherAreAtMost64AndNoMoreThanShouldBeHeld(t *testing.T) {
+	f := wide(1000, 1, 1)
+	tree, groups := f.together(1)
+	collect(tree.All(t.Context(), ""))
+	assert.Equal(t, []int{1, 4, 16, 64}, (*groups)[:4])
+	assert.Equal(t, 64, slices.Max(*groups))
+
+	f = &fake{dirs: map[string][]string{}}
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("%05d", i)
+	}
+	for i := range 200 {
+		dir := fmt.Sprintf("x%03d/", i)
+		f.dirs[""] = append(f.dirs[""], dir)
+		f.dirs[dir] = names
+	}
+	tree, groups = f.together(1)
+	collect(tree.All(t.Context(), ""))
+	assert.LessOrEqual(t, slices.Max((*groups)[3:]), 8, "%v", *groups)
+}
