@@ -1,4 +1,4 @@
-// Package session is one logged-in connection to one FTP server: jlaffaye/ftp for the dialogue of login and transfers, over
+// Package session is one logged-in connection to one FTP server: jlaffaye/ftp for the dialogue of transfers, over
 // connections of package wire, so that every wait ends with its context or its own deadline and no reply is trusted
 // before it was checked.
 package session
