@@ -85,7 +85,7 @@ func TestACopyThatFailedIsResumedAndOfAChangedSourceIsNot(t *testing.T) {
 			later := time.Now().Add(time.Hour)
 			require.NoError(t, os.Chtimes(filepath.Join(from.Dir(), "f"), later, later))
 		}
-		result, err := client.Copy(t.Context(), "a", "f", "b", "g", opts)
+		result, err := client.Copy(t.Context(), "a", "f", "b", "g", &ftpclient.TransferOptions{Resume: true})
 		require.NoError(t, err)
 		got, err := os.ReadFile(filepath.Join(to.Dir(), "g"))
 		require.NoError(t, err)

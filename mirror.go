@@ -69,7 +69,7 @@ func (c *Client) PlanMirror(ctx context.Context, server, remoteDir, localDir str
 }
 
 func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (*Plan, error) {
-	walk := &WalkOptions{Include: opts.Include, Exclude: opts.Exclude, CoarseTimes: true}
+	walk := &WalkOptions{Include: opts.Include, Exclude: opts.Exclude, CoarseTimes: opts.Compare != CompareSizeAndTime}
 	if _, err := walk.withDefaults(); err != nil {
 		return nil, err
 	}

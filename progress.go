@@ -200,3 +200,23 @@ func remaining(p Progress) time.Duration {
 	}
 	return time.Duration(seconds * 1e9)
 }
+
+// start tells that attempt n moves content from offset on, now that the size is known.
+func (t *transfer) start(n int, size, offset int64) {
+	if t.meter == nil {
+		t.meter = newMeter(t.opts.Progress, t.job, size, offset, t.place)
+		if n == 1 {
+			return
+		}
+	}
+	t.meter.resize(size)
+	t.meter.attempt(n, offset)
+}
+
+// advance counts content that moved.
+func (t *transfer) advance(n int64) {
+	t.meter.add(n)
+	if t.place.batch != nil {
+		t.place.batch.moved.Add(n)
+	}
+}

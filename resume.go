@@ -421,7 +421,7 @@ func (d *download) explain(ctx context.Context, s *session.Session, err error) e
 // decide says where to go on: at the end of what the server holds, if that is proved to be the source's beginning. Of an
 // upload that is all there the last piece is sent again: that it is there is no proof without the final reply that says so.
 func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) {
-	u.held = 0
+	u.held, u.grew = 0, false
 	if !u.source.Resumable() || u.restarts || (!u.opts.Resume && !u.started) {
 		return u.rewind(0)
 	}
@@ -443,6 +443,7 @@ func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) 
 		}
 		return u.rewind(size)
 	case errors.Is(err, remotepart.ErrGrowing):
+		u.grew, u.reached = size > u.reached, max(u.reached, size)
 		return 0, retry.Transient(err)
 	case remotefs.Refused(err) == nil && !errors.Is(err, remotepart.ErrDiffers):
 		return 0, err

@@ -161,26 +161,6 @@ func (t *transfer) finish(err error) (*Result, error) {
 	return t.result, err
 }
 
-// start tells that attempt n moves content from offset on, now that the size is known.
-func (t *transfer) start(n int, size, offset int64) {
-	if t.meter == nil {
-		t.meter = newMeter(t.opts.Progress, t.job, size, offset, t.place)
-		if n == 1 {
-			return
-		}
-	}
-	t.meter.resize(size)
-	t.meter.attempt(n, offset)
-}
-
-// advance counts content that moved.
-func (t *transfer) advance(n int64) {
-	t.meter.add(n)
-	if t.place.batch != nil {
-		t.place.batch.moved.Add(n)
-	}
-}
-
 // moving are the options of one transfer command.
 func (t *transfer) moving(moved func(n int)) session.TransferOptions {
 	return session.TransferOptions{Limits: []*rate.Limiter{t.limit}, Moved: moved}
@@ -266,6 +246,7 @@ type upload struct {
 	started  bool              // this call began to send
 	reached  int64             // the furthest that an attempt began
 	held     int64             // what the server held of it when the attempt began
+	grew     bool              // it still writes what an earlier attempt sent: that is progress, too
 	made     bool              // missing folders were made
 	appends  bool              // the server refuses REST before STOR
 	restarts bool              // it refuses APPE too, or there is no temporary file: every attempt starts over
@@ -375,7 +356,7 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 	if errors.As(err, &failed) {
 		err = retry.Permanent(err)
 	}
-	return progress, err
+	return progress || u.grew, err
 }
 
 // settle applies the ExistingPolicy, once.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/corexalgo/ftpclient/internal/dircache"
 	"github.com/corexalgo/ftpclient/internal/join"
 	"github.com/corexalgo/ftpclient/internal/localfs"
 	"github.com/corexalgo/ftpclient/internal/mirror"
@@ -57,7 +58,7 @@ func (c *Client) UploadDir(ctx context.Context, server, localDir, remoteDir stri
 
 // walkOptions are those of the options of a batch.
 func (b *batch) walkOptions() *WalkOptions {
-	return &WalkOptions{Include: b.opts.Include, Exclude: b.opts.Exclude, CoarseTimes: true}
+	return &WalkOptions{Include: b.opts.Include, Exclude: b.opts.Exclude, CoarseTimes: b.opts.Existing != SkipSame}
 }
 
 // collide makes all tasks fail that have a target in common.
@@ -211,7 +212,7 @@ func (u *uploadTree) tasks(op *operation) iter.Seq[task] {
 		}
 		remote := func(func(join.Item[Entry]) bool) {} // where nothing depends on what is there, nobody looks
 		if u.opts.Existing != Overwrite {
-			remote = op.remoteTree(u.remoteDir, &WalkOptions{Exclude: opts.Exclude, CoarseTimes: true})
+			remote = op.remoteTree(u.remoteDir, &WalkOptions{Exclude: opts.Exclude, CoarseTimes: opts.CoarseTimes})
 		} else {
 			u.blind = true
 		}
@@ -407,4 +408,32 @@ func (o *operation) remoteTree(dir string, opts *WalkOptions) iter.Seq[join.Item
 			}
 		}
 	}
+}
+
+// A dirKey is a directory of a server.
+type dirKey struct{ server, dir string }
+
+// look finds what is at Remote by its directory's listing, where the ExistingPolicy depends on it.
+func (b *batch) look(l *lane, srv *server, t *task) {
+	existing := b.opts.Existing
+	if t.listed != nil || t.absent || t.alone || existing == Overwrite || t.Direction == Down && existing != SkipSame || remotefs.IsRoot(t.Remote) {
+		return
+	}
+	dir, name := remotefs.Split(t.Remote)
+	found := b.dirs.Get(b.ctx, dirKey{srv.name, dir}, func() *dircache.Dir[Entry] {
+		op := b.operation(l, "list", srv, dir)
+		defer op.end()
+		entries, faults, err := op.readDir(op.ctx, dir, nil)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil // each file is asked about by itself
+		}
+		return dircache.NewDir(entries, func(e Entry) string { return e.Name }, len(faults) == 0)
+	})
+	if found == nil {
+		return
+	}
+	if e, ok := found.Entries[name]; ok {
+		t.listed = &e
+	}
+	t.absent = found.Absent(name)
 }

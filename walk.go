@@ -14,7 +14,6 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
-	"github.com/corexalgo/ftpclient/internal/dircache"
 	"github.com/corexalgo/ftpclient/internal/listing"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -473,32 +472,4 @@ func (o *operation) names() *remotefs.Op {
 		_, err := o.try(o.c.retry, func(context.Context, int) (bool, error) { return false, o.use(f) })
 		return err
 	}}
-}
-
-// A dirKey is a directory of a server.
-type dirKey struct{ server, dir string }
-
-// look finds what is at Remote by its directory's listing, where the ExistingPolicy depends on it.
-func (b *batch) look(l *lane, srv *server, t *task) {
-	existing := b.opts.Existing
-	if t.listed != nil || t.absent || t.alone || existing == Overwrite || t.Direction == Down && existing != SkipSame || remotefs.IsRoot(t.Remote) {
-		return
-	}
-	dir, name := remotefs.Split(t.Remote)
-	found := b.dirs.Get(b.ctx, dirKey{srv.name, dir}, func() *dircache.Dir[Entry] {
-		op := b.operation(l, "list", srv, dir)
-		defer op.end()
-		entries, faults, err := op.readDir(op.ctx, dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil // each file is asked about by itself
-		}
-		return dircache.NewDir(entries, func(e Entry) string { return e.Name }, len(faults) == 0)
-	})
-	if found == nil {
-		return
-	}
-	if e, ok := found.Entries[name]; ok {
-		t.listed = &e
-	}
-	t.absent = found.Absent(name)
 }

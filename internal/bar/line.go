@@ -208,7 +208,7 @@ func (v view) plain(begins bool) string {
 		parts = append(parts, formatClock(v.eta)+" left")
 	}
 	parts = append(parts, v.notes()...)
-	if v.current != "" {
+	if v.current != "" && !begins {
 		parts = append(parts, v.current)
 	}
 	if !v.ended && v.failed > 0 {
