@@ -163,7 +163,7 @@ func TestTooManyLostConnectionsEndTheCall(t *testing.T) {
 		assert.Less(t, result.Succeeded+result.Failed, 100)
 		stats, err := client.Stats("srv")
 		require.NoError(t, err)
-		assert.LessOrEqual(t, stats.Reconnects, int64(allowed)+2, "one more shows that it is too many, and the listing may have needed one")
+		assert.LessOrEqual(t, stats.Reconnects, int64(allowed)+4, "one more shows that it is too many, and the listing may have needed some")
 	}
 }
 

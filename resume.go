@@ -443,7 +443,7 @@ func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) 
 		}
 		return u.rewind(size)
 	case errors.Is(err, remotepart.ErrGrowing):
-		u.grew, u.reached = size > u.reached, max(u.reached, size)
+		u.grew, u.reached = u.reached > 0 && size > u.reached, max(u.reached, size)
 		return 0, retry.Transient(err)
 	case remotefs.Refused(err) == nil && !errors.Is(err, remotepart.ErrDiffers):
 		return 0, err
