@@ -297,6 +297,9 @@ func (b *batch) numbered(tasks iter.Seq[task], last bool) iter.Seq[task] {
 				return
 			}
 		}
+		if b.ctx.Err() != nil || b.c.ctx.Err() != nil {
+			return // it may have ended only because of that
+		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.whole, b.all = b.whole || last, b.all || last
