@@ -340,8 +340,8 @@ func (b *batch) do(l *lane, t task) {
 		b.tell(FileEvent{Index: t.index, Job: t.Job})
 	}
 	result, err := b.move(l, t)
-	b.done(t, result, err)
 	l.between(result != nil && !result.Skipped)
+	b.done(t, result, err)
 }
 
 // move does what the task is.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/corexalgo/ftpclient"
@@ -34,4 +36,19 @@ func TestABatchThatIsCancelledWhileItLooksIsNoSuccess(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	_, err = client.Batch(ctx, func(func(ftpclient.Job) bool) { cancel() }, nil)
 	require.ErrorIs(t, err, context.Canceled, "a stream that ends because its context did is not done")
+}
+
+func TestACallbackMayUseTheClientWhateverIsLeftOfIt(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		srv, client := serve(t, ftptest.Options{}, func(sc *ftpclient.ServerConfig) { sc.MaxConns = workers })
+		sow(t, filepath.Join(srv.Dir(), "there"), 20)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		opts := &ftpclient.BatchOptions{Workers: workers, OnFile: func(e ftpclient.FileEvent) {
+			_, err := client.Stat(ctx, "srv", e.Job.Remote)
+			assert.NoError(t, err)
+		}}
+		_, err := client.DownloadDir(ctx, "srv", "there", t.TempDir(), opts)
+		require.NoError(t, err)
+	}
 }

@@ -327,7 +327,7 @@ func (l *lane) between(served bool) {
 	case served && l.batch.worn(l.lease.Conn()):
 		l.lease.Retire()
 		l.lease = nil
-	case l.srv.pool.Waiting():
+	case l.batch.opts.OnFile != nil, l.srv.pool.Waiting(): // the callback may need one, and the other workers wait for it
 		l.idle()
 	}
 }
