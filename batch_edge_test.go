@@ -2,7 +2,9 @@ package ftpclient_test
 
 import (
 	"context"
+	"io"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,4 +53,37 @@ func TestACallbackMayUseTheClientWhateverIsLeftOfIt(t *testing.T) {
 		_, err := client.DownloadDir(ctx, "srv", "there", t.TempDir(), opts)
 		require.NoError(t, err)
 	}
+}
+
+func TestNobodyKeepsAConnectionWhileAnotherReadsADirectoryForHim(t *testing.T) {
+	srv := ftptest.Start(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "MLSD", Path: "D", Times: 1, Do: ftptest.CutControl}}})
+	client, err := ftpclient.New(ftpclient.Config{
+		Servers: map[string]ftpclient.ServerConfig{"srv": {
+			Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: ftpclient.Secret(srv.Password()), MaxConns: 2,
+		}},
+		Retry: ftpclient.RetryPolicy{Delay: time.Second}, // meanwhile the other worker comes to the same directory
+	})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, client.Close()) }()
+	put(t, srv, "big", randomBytes(t, 4*mib))
+	for _, name := range []string{"D/1", "E/1", "D/2"} {
+		put(t, srv, name, []byte(name))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	big, err := client.Open(ctx, "srv", "big") // has one of the connections, until the end
+	require.NoError(t, err)
+	defer func() { _ = big.Close() }()
+	_, err = io.ReadFull(big, make([]byte, 1))
+	require.NoError(t, err)
+
+	opts := existing(ftpclient.SkipSame)
+	opts.Workers = 2
+	local := t.TempDir()
+	var jobs []ftpclient.Job
+	for _, name := range []string{"D/1", "E/1", "D/2"} {
+		jobs = append(jobs, ftpclient.Job{Server: "srv", Remote: name, Local: filepath.Join(local, name)})
+	}
+	_, err = client.Batch(ctx, slices.Values(jobs), opts)
+	require.NoError(t, err)
 }

@@ -420,7 +420,7 @@ func (b *batch) look(l *lane, srv *server, t *task) {
 		return
 	}
 	dir, name := remotefs.Split(t.Remote)
-	found := b.dirs.Get(b.ctx, dirKey{srv.name, dir}, func() *dircache.Dir[Entry] {
+	found := b.dirs.Get(b.ctx, dirKey{srv.name, dir}, l.idle, func() *dircache.Dir[Entry] {
 		op := b.operation(l, "list", srv, dir)
 		defer op.end()
 		entries, faults, err := op.readDir(op.ctx, dir, nil)

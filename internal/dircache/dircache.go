@@ -63,8 +63,8 @@ func (r *reading[E]) size() int {
 }
 
 // Get returns the directory, which read reads unless somebody has or does; nil: it could not be read, or ctx has ended.
-// It waits for others only as long as ctx lasts.
-func (c *Cache[K, E]) Get(ctx context.Context, key K, read func() *Dir[E]) *Dir[E] {
+// It waits for others only as long as ctx lasts, and calls wait before, as its caller must not keep what they need.
+func (c *Cache[K, E]) Get(ctx context.Context, key K, wait func(), read func() *Dir[E]) *Dir[E] {
 	c.mu.Lock()
 	r, known := c.dirs[key]
 	if !known {
@@ -83,6 +83,12 @@ func (c *Cache[K, E]) Get(ctx context.Context, key K, read func() *Dir[E]) *Dir[
 		}()
 		c.forget(r)
 		return r.dir
+	}
+	select {
+	case <-r.done:
+		return r.dir
+	default:
+		wait()
 	}
 	select {
 	case <-r.done:

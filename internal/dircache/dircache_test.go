@@ -30,7 +30,7 @@ func TestADirectoryIsReadOnceForAllWhoAsk(t *testing.T) {
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
-				d := c.Get(t.Context(), "d", func() *dircache.Dir[string] {
+				d := c.Get(t.Context(), "d", func() {}, func() *dircache.Dir[string] {
 					reads++
 					time.Sleep(time.Second)
 					return dir(3)
@@ -43,11 +43,13 @@ func TestADirectoryIsReadOnceForAllWhoAsk(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		all.Go(func() {
-			c.Get(t.Context(), "slow", func() *dircache.Dir[string] { time.Sleep(time.Minute); return nil })
+			c.Get(t.Context(), "slow", func() {}, func() *dircache.Dir[string] { time.Sleep(time.Minute); return nil })
 		})
 		synctest.Wait()
 		time.AfterFunc(time.Second, cancel)
-		assert.Nil(t, c.Get(ctx, "slow", nil), "nobody waits longer than his context")
+		waits := 0
+		assert.Nil(t, c.Get(ctx, "slow", func() { waits++ }, nil), "nobody waits longer than his context")
+		assert.Equal(t, 1, waits)
 		all.Wait()
 	})
 }
@@ -56,7 +58,7 @@ func TestOnlyTheLastDirectoriesAreKept(t *testing.T) {
 	var c dircache.Cache[int, string]
 	reads := map[int]int{}
 	get := func(key, size int) {
-		c.Get(t.Context(), key, func() *dircache.Dir[string] {
+		c.Get(t.Context(), key, func() {}, func() *dircache.Dir[string] {
 			reads[key]++
 			return dir(size)
 		})
