@@ -131,7 +131,7 @@ type BatchResult struct {
 func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []string, localDir string, opts *BatchOptions) (*BatchResult, error) {
 	tree, err := openTree(localDir)
 	if err != nil {
-		return nil, wrap("batch", server, "", err)
+		return &BatchResult{Total: len(remotes)}, wrap("batch", server, "", err)
 	}
 	defer func() { _ = tree.Close() }()
 	tasks := make([]task, len(remotes))

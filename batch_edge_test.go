@@ -87,3 +87,12 @@ func TestNobodyKeepsAConnectionWhileAnotherReadsADirectoryForHim(t *testing.T) {
 	_, err = client.Batch(ctx, slices.Values(jobs), opts)
 	require.NoError(t, err)
 }
+
+func TestAResultComesWithEveryErrorOfABatch(t *testing.T) {
+	_, client := serve(t, ftptest.Options{})
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, writeAll(file, "no folder"))
+	result, err := client.DownloadFiles(t.Context(), "srv", []string{"a"}, file, nil)
+	require.Error(t, err)
+	require.NotNil(t, result)
+}
