@@ -96,3 +96,10 @@ func TestAResultComesWithEveryErrorOfABatch(t *testing.T) {
 	require.Error(t, err)
 	require.NotNil(t, result)
 }
+
+func TestAnEmptyFolderIsStoredToo(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	_, err := client.UploadDir(t.Context(), "srv", t.TempDir(), "new/there", nil)
+	require.NoError(t, err)
+	assert.DirExists(t, filepath.Join(srv.Dir(), "new/there"))
+}

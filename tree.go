@@ -216,13 +216,13 @@ func (u *uploadTree) tasks(op *operation) iter.Seq[task] {
 		} else {
 			u.blind = true
 		}
-		stopped := false
+		stopped, empty := false, true
 		pairs := join.Trees(local, remote, func(f join.Fault) {
 			if !f.Left {
 				u.blind = u.blind || f.Path != "" || !errors.Is(f.Err, fs.ErrNotExist)
 				return
 			}
-			stopped = stopped || !yield(failed(u.job(f.Path), f.Err))
+			empty, stopped = false, stopped || !yield(failed(u.job(f.Path), f.Err))
 		})
 		for p := range pairs {
 			if stopped || op.ctx.Err() != nil {
@@ -231,9 +231,15 @@ func (u *uploadTree) tasks(op *operation) iter.Seq[task] {
 			if p.Left == nil {
 				continue
 			}
+			empty = false
 			if t, ok := u.task(p); ok && !yield(t) {
 				return
 			}
+		}
+		if empty && !stopped {
+			root := task{Job: u.job("")}
+			root.act = mkdirRemote(root.Remote)
+			yield(root)
 		}
 	}
 }
