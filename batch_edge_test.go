@@ -5,6 +5,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,4 +103,20 @@ func TestAnEmptyFolderIsStoredToo(t *testing.T) {
 	_, err := client.UploadDir(t.Context(), "srv", t.TempDir(), "new/there", nil)
 	require.NoError(t, err)
 	assert.DirExists(t, filepath.Join(srv.Dir(), "new/there"))
+}
+
+func TestASpellingThatTheServerTakesForTheSameIsNotOverwritten(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{Command: func(cmd, arg string) (string, bool) {
+		if cmd == "MLST" && strings.HasSuffix(arg, "/readme") {
+			return "250-\r\n type=file;size=3;modify=20260304050607; " + arg + "\r\n250 end", true
+		}
+		return "", false
+	}})
+	put(t, srv, "there/README", []byte("old"))
+	local := t.TempDir()
+	require.NoError(t, writeAll(filepath.Join(local, "readme"), "new"))
+	result, err := client.UploadDir(t.Context(), "srv", local, "there", existing(ftpclient.SkipExisting))
+	require.NoError(t, err)
+	assert.Equal(t, 1, result.Skipped)
+	assert.Equal(t, map[string]string{"README": "old"}, grown(t, filepath.Join(srv.Dir(), "there")))
 }

@@ -254,8 +254,9 @@ func (u *uploadTree) job(rel string) Job {
 // task is false where there is nothing to do.
 func (u *uploadTree) task(p join.Pair[fs.FileInfo, Entry]) (t task, ok bool) {
 	t = task{Job: u.job(p.Path), listed: p.Right}
-	// Names that begin with a dot are left out of many listings.
-	t.absent = p.Right == nil && !u.blind && !strings.HasPrefix(p.Path, ".") && !strings.Contains(p.Path, "/.")
+	// Names that begin with a dot are left out of many listings. Where what is there must stay, the listing is looked at as a
+	// whole: the server may not tell letter cases apart.
+	t.absent = p.Right == nil && !u.blind && u.opts.Existing != SkipExisting && !strings.HasPrefix(p.Path, ".") && !strings.Contains(p.Path, "/.")
 	switch mode := (*p.Left).Mode(); {
 	case mode.IsDir():
 		if p.Right != nil && p.Right.IsDir() {
