@@ -3,6 +3,7 @@ package dircache
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -50,12 +51,17 @@ type reading[E any] struct {
 	dir  *Dir[E] // nil: could not be read
 }
 
-func (r *reading[E]) size() int {
+func (r *reading[E]) ended() bool {
 	select {
 	case <-r.done:
+		return true
 	default:
-		return 0
+		return false
 	}
+}
+
+// size is that of a reading that has ended.
+func (r *reading[E]) size() int {
 	if r.dir == nil {
 		return 0
 	}
@@ -103,13 +109,14 @@ func (c *Cache[K, E]) forget(newest *reading[E]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries += newest.size()
-	for len(c.order) > 1 && (len(c.order) > keptDirs || c.entries > keptEntries) {
-		oldest := c.dirs[c.order[0]]
-		if oldest == newest {
-			return
+	for i := 0; i < len(c.order) && (len(c.order) > keptDirs || c.entries > keptEntries); {
+		r := c.dirs[c.order[i]]
+		if r == newest || !r.ended() { // others wait for it
+			i++
+			continue
 		}
-		c.entries -= oldest.size()
-		delete(c.dirs, c.order[0])
-		c.order = c.order[1:]
+		c.entries -= r.size()
+		delete(c.dirs, c.order[i])
+		c.order = slices.Delete(c.order, i, i+1)
 	}
 }

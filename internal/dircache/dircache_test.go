@@ -86,3 +86,29 @@ func TestAbsenceIsProvedByAWholeListingOnly(t *testing.T) {
 	assert.False(t, d.Absent(".hidden"), "not in every listing")
 	assert.False(t, dircache.NewDir(nil, name, false).Absent("c"))
 }
+
+func TestADirectoryThatIsBeingReadIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c dircache.Cache[string, string]
+		reads := map[string]int{}
+		get := func(key string, n int, takes time.Duration) {
+			c.Get(t.Context(), key, func() {}, func() *dircache.Dir[string] {
+				reads[key]++
+				time.Sleep(takes)
+				return dir(n)
+			})
+		}
+		var slow sync.WaitGroup
+		slow.Go(func() { get("slow", 20_000, time.Second) })
+		synctest.Wait()
+		get("large", 40_000, 0)
+		get("slow", 20_000, time.Second)
+		assert.Equal(t, 1, reads["slow"])
+		slow.Wait()
+		for range 2 {
+			get("a", 1, 0)
+			get("b", 1, 0)
+		}
+		assert.Equal(t, map[string]int{"slow": 1, "large": 1, "a": 1, "b": 1}, reads, "what was forgotten is not counted")
+	})
+}
