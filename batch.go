@@ -397,8 +397,9 @@ func (b *batch) done(t task, result *Result, err error) {
 	b.mu.Lock()
 	late := t.act != nil && err != nil
 	if late { // a directory counts once it makes trouble
-		b.result.Total++
-		t.index = b.result.Total
+		b.files++
+		t.index = b.files
+		b.result.Total = max(b.result.Total, b.files)
 	}
 	switch {
 	case err != nil:
