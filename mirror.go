@@ -276,8 +276,8 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 	for _, act := range plan.Actions {
 		t := task{Job: Job{Direction: plan.Direction, Server: plan.Server, Remote: act.Remote, Local: act.Local}, tree: tree}
 		rel, err := filepath.Rel(plan.LocalDir, act.Local)
-		if t.rel = rel; err != nil || !filepath.IsLocal(rel) {
-			t.err = fmt.Errorf("%w: the plan leads out of its folder", ErrUnsafeName)
+		if t.rel = rel; err != nil || !filepath.IsLocal(rel) || rel == "." || !isBelow(plan.RemoteDir, act.Remote) {
+			t.err = fmt.Errorf("%w: the plan leads out of its folders", ErrUnsafeName)
 		}
 		switch {
 		case t.err != nil:
@@ -302,6 +302,12 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 		}
 	}
 	return a
+}
+
+// isBelow tells whether name is a path as a plan has them: in dir, and not by way of other directories.
+func isBelow(dir, name string) bool {
+	rel, ok := strings.CutPrefix(name, remotefs.Below(dir))
+	return ok && rel != "" && path.Clean("/"+rel) == "/"+rel
 }
 
 // makesRoom tells whether name, or a directory that it is in, gets something else in its place.

@@ -11,6 +11,28 @@ import (
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 )
 
+func TestAPlanThatWasTamperedWithLeadsOutOfNeitherFolder(t *testing.T) {
+	for _, d := range directions {
+		for _, remote := range []string{"elsewhere/f", "there/../elsewhere/f", "there", "there/", "", "/there/f", "there/./f", "thereabouts/f"} {
+			for _, kind := range []ftpclient.ActionKind{ftpclient.ActionCopy, ftpclient.ActionMkdir, ftpclient.ActionDelete} {
+				srv, client := serve(t, ftptest.Options{})
+				local := t.TempDir()
+				put(t, srv, "elsewhere/f", []byte("not yours"))
+				require.NoError(t, writeAll(filepath.Join(local, "f"), "mine"))
+				before := grown(t, srv.Dir())
+				plan := &ftpclient.Plan{
+					Server: "srv", RemoteDir: "there", LocalDir: local, Direction: mirrorOf(d).Direction,
+					Actions: []ftpclient.Action{{Kind: kind, Remote: remote, Local: filepath.Join(local, "f"), Size: 4}},
+				}
+				_, err := client.Apply(t.Context(), plan, nil)
+				require.ErrorIs(t, err, ftpclient.ErrUnsafeName, "%s %s %q", d.name, kind, remote)
+				assert.Equal(t, before, grown(t, srv.Dir()))
+				assert.Equal(t, map[string]string{"f": "mine"}, grown(t, local))
+			}
+		}
+	}
+}
+
 func TestADirectoryThatCannotBeMadeIsCountedOnce(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "MKD", Path: "there/a", Do: ftptest.Refuse, Reply: "550 no"}}})
 	put(t, srv, "there/x", []byte("x"))
