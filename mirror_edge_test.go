@@ -2,6 +2,7 @@ package ftpclient_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -10,6 +11,29 @@ import (
 	"github.com/corexalgo/ftpclient"
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 )
+
+func TestAMirrorDoesNotDeleteWhatItWritesUnderAnotherSpelling(t *testing.T) {
+	for _, d := range directions {
+		srv, client := serve(t, ftptest.Options{})
+		local := filepath.Join(t.TempDir(), "here")
+		source, target := d.sides(srv, local, "there")
+		for _, name := range []string{"readme", "Docs/a", "same"} {
+			require.NoError(t, writeAll(filepath.Join(source, name), "new"))
+		}
+		for _, name := range []string{"README", "docs/A", "docs/gone", "same", "SAME"} {
+			require.NoError(t, writeAll(filepath.Join(target, name), "old"))
+		}
+		plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(d, deletes))
+		require.NoError(t, err)
+		var gone []string
+		for _, a := range plan.Actions {
+			if a.Kind == ftpclient.ActionDelete {
+				gone = append(gone, strings.TrimPrefix(a.Remote, "there/"))
+			}
+		}
+		assert.Equal(t, []string{"docs/gone", "SAME"}, gone, "%s: a server, or a disk, may take the others for what was just copied", d.name)
+	}
+}
 
 func TestAPlanThatWasTamperedWithLeadsOutOfNeitherFolder(t *testing.T) {
 	for _, d := range directions {

@@ -142,6 +142,8 @@ func kindName(mode fs.FileMode) string {
 	return "special file"
 }
 
+const missing = "missing" // a reason
+
 // compare decides what becomes of one path.
 func (p *planner) compare(pair join.Pair[Node, Node]) {
 	from, to := pair.Left, pair.Right
@@ -168,7 +170,7 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 	case !from.Mode.IsDir() && !from.Mode.IsRegular():
 		p.skip(rel, from, kindName(from.Mode))
 	case to == nil:
-		p.add(rel, from, "missing")
+		p.add(rel, from, missing)
 	case from.Mode.Type() != to.Mode.Type() && !p.opts.Delete:
 		p.skip(rel, from, "type changed: a "+kindName(to.Mode)+" is in the way")
 	case from.Mode.Type() != to.Mode.Type():
@@ -255,6 +257,13 @@ func (p *planner) add(rel string, from *Node, reason string) {
 	p.plan.Steps = append(p.plan.Steps, step(kind, rel, from, reason))
 }
 
+// spare leaves what would be deleted.
+func (p *planner) spare(s Step, reason string) {
+	s.Kind, s.Reason = Skip, reason
+	p.plan.Steps = append(p.plan.Steps, s)
+	p.keep(s.Rel)
+}
+
 // skip leaves a path, and all that either side has below it, as it is.
 func (p *planner) skip(rel string, from *Node, reason string) {
 	p.plan.Steps = append(p.plan.Steps, step(Skip, rel, from, reason))
@@ -323,10 +332,22 @@ func (p *planner) sameTimes(rels []string) ([]bool, error) {
 
 // finish puts the deletions last, what is in a directory before it.
 func (p *planner) finish() {
-	if p.plan.Incomplete {
+	if p.plan.Incomplete || len(p.dead) == 0 {
 		return
 	}
+	// Where the target does not tell letter cases apart, deleting one spelling takes the file that was just copied under the
+	// other. Where it does, the next plan sees both, and deletes.
+	written := safepath.Collisions{Folding: safepath.FoldNames}
+	for _, s := range p.plan.Steps {
+		if s.Reason == missing {
+			written.Add(s.Rel)
+		}
+	}
 	for _, s := range slices.Backward(p.dead) {
+		if _, again := written.Find(s.Rel); again {
+			p.spare(s, "spelt otherwise at the source")
+			continue
+		}
 		if _, stays := p.kept[s.Rel]; !stays {
 			p.plan.Steps = append(p.plan.Steps, s)
 		}

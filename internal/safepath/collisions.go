@@ -46,6 +46,15 @@ func (c *Collisions) Add(path string) (other string, clash bool) {
 	return "", false
 }
 
+// Find tells which recorded path lands on the same file as path.
+func (c *Collisions) Find(path string) (other string, found bool) {
+	key := c.key(path)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	other, found = c.seen[key]
+	return other, found
+}
+
 func (c *Collisions) key(path string) string {
 	fold := c.Folding == FoldNames
 	if c.Folding == FoldSystem {
