@@ -41,8 +41,10 @@ type MirrorOptions struct {
 	// leave alone. Both are doublestar globs on the slash separated path below the folder. What they leave out is neither
 	// copied nor deleted.
 	Include, Exclude []string
-	Delete           bool // what the source does not have
-	Compare          Compare
+	// Delete deletes what the source does not have. Local names that begin with a dot stay unless the server lists such
+	// names, or ServerConfig.ListHidden is set.
+	Delete  bool
+	Compare Compare
 }
 
 // PlanMirror finds out what must be done to make one folder like another, and does nothing of it. It lists both trees, and
@@ -81,6 +83,7 @@ func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (
 	local := func(rel string) string { return filepath.Join(localDir, filepath.FromSlash(rel)) }
 	made, err := mirror.Make(o.remoteNodes(remoteDir, walk), localNodes(localDir), mirror.Options{
 		Up: opts.Direction == Up, Include: opts.Include, Exclude: opts.Exclude, Delete: opts.Delete, Compare: mirror.Compare(opts.Compare),
+		ListsHidden: o.srv.cfg.ListHidden,
 	}, mirror.Questions{
 		Times: func(rels []string) ([]time.Time, error) {
 			names := make([]string, len(rels))
@@ -163,8 +166,8 @@ type PlanFault struct {
 
 // A Plan says what makes one folder like another: look at it, take Actions out, Apply it. It can be written as JSON and read
 // back. Reasons are "missing", "size differs", "newer", "older", "time unknown", "content differs", "type changed…", "deleted
-// at the source", "spelt otherwise at the source", "unsafe name", "symbolic link" and "special file"; of a time it is the
-// source's that is newer or older.
+// at the source", "spelt otherwise at the source", "may be hidden at the source", "unsafe name", "symbolic link" and "special
+// file"; of a time it is the source's that is newer or older.
 type Plan struct {
 	Server     string      `json:"server"`
 	Direction  Direction   `json:"direction"`

@@ -35,6 +35,25 @@ func TestAMirrorDoesNotDeleteWhatItWritesUnderAnotherSpelling(t *testing.T) {
 	}
 }
 
+func TestAMirrorDoesNotDeleteWhatTheServerMayHide(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	local := t.TempDir()
+	put(t, srv, "there/f", []byte("f"))
+	for _, name := range []string{".config/app", "sub/.env", "gone"} {
+		require.NoError(t, writeAll(filepath.Join(local, name), "mine"))
+	}
+	apply := func() map[string]string {
+		plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(directions[0], deletes))
+		require.NoError(t, err)
+		_, err = client.Apply(t.Context(), plan, nil)
+		require.NoError(t, err)
+		return grown(t, local)
+	}
+	assert.Equal(t, map[string]string{"f": "f", ".config/app": "mine", "sub/.env": "mine"}, apply())
+	put(t, srv, "there/.shown", []byte("x"))
+	assert.Equal(t, map[string]string{"f": "f", ".shown": "x"}, apply(), "a server that lists one lists them all")
+}
+
 func TestAPlanThatWasTamperedWithLeadsOutOfNeitherFolder(t *testing.T) {
 	for _, d := range directions {
 		for _, remote := range []string{"elsewhere/f", "there/../elsewhere/f", "there", "there/", "", "/there/f", "there/./f", "thereabouts/f"} {

@@ -32,6 +32,7 @@ type Options struct {
 	Include, Exclude []string // valid patterns
 	Delete           bool
 	Compare          Compare
+	ListsHidden      bool // the remote tree has the names that begin with a dot, even if there are none
 }
 
 // Questions are what the trees do not tell.
@@ -86,6 +87,7 @@ type planner struct {
 	doubts []doubt
 	dead   []Step              // deletions, in the order of the trees
 	kept   map[string]struct{} // directories of the target in which something stays
+	dots   bool                // the remote tree has names that begin with a dot
 	closed string              // a path below which nothing is done; "": none
 	fatal  error
 }
@@ -101,7 +103,7 @@ const doubtful = 256
 
 // Make compares the trees. A source that cannot be read at all, and any question that fails, is an error.
 func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) (Plan, error) {
-	p := &planner{opts: opts, ask: ask, kept: map[string]struct{}{}}
+	p := &planner{opts: opts, ask: ask, dots: opts.ListsHidden || opts.Up, kept: map[string]struct{}{}}
 	for pair := range join.Trees(remote, local, p.fault) {
 		if p.fatal != nil {
 			break
@@ -151,6 +153,7 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 		from, to = to, from
 	}
 	rel := pair.Path
+	p.dots = p.dots || pair.Left != nil && hidden(rel)
 	if p.leavesAlone(rel, from, to) {
 		p.keep(rel)
 		return
@@ -257,6 +260,9 @@ func (p *planner) add(rel string, from *Node, reason string) {
 	p.plan.Steps = append(p.plan.Steps, step(kind, rel, from, reason))
 }
 
+// hidden tells a name that many listings leave out.
+func hidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Contains(rel, "/.") }
+
 // spare leaves what would be deleted.
 func (p *planner) spare(s Step, reason string) {
 	s.Kind, s.Reason = Skip, reason
@@ -344,6 +350,10 @@ func (p *planner) finish() {
 		}
 	}
 	for _, s := range slices.Backward(p.dead) {
+		if !p.dots && hidden(s.Rel) {
+			p.spare(s, "may be hidden at the source")
+			continue
+		}
 		if _, again := written.Find(s.Rel); again {
 			p.spare(s, "spelt otherwise at the source")
 			continue
