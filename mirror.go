@@ -96,6 +96,9 @@ func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (
 			return o.sameContent(rels, remote, local)
 		},
 	})
+	if err == nil {
+		err = o.ctx.Err() // what the walks did not come to is no fault of the trees
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package ftpclient_test
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -94,4 +95,22 @@ func TestADirectoryThatCannotBeMadeIsCountedOnce(t *testing.T) {
 	require.Error(t, err)
 	assert.Equal(t, [3]int{4, 2, 2}, [3]int{result.Total, result.Succeeded, result.Failed})
 	assert.Equal(t, map[int]int{1: 1, 2: 1, 3: 1, 4: 1}, indexes)
+}
+
+func TestAPlanThatWasCancelledIsNone(t *testing.T) {
+	for _, d := range directions {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		srv, client := serve(t, ftptest.Options{
+			OnCommand: func(cmd, arg string) {
+				if cmd == "MLSD" && strings.Contains(arg, "sub") {
+					cancel()
+				}
+			},
+			Faults: []ftptest.Fault{{Cmd: "MLSD", Path: "sub", Do: ftptest.StallControl}},
+		})
+		put(t, srv, "there/sub/f", []byte("f"))
+		_, err := client.PlanMirror(ctx, "srv", "there", t.TempDir(), mirrorOf(d))
+		require.ErrorIs(t, err, context.Canceled, d.name)
+	}
 }
