@@ -114,3 +114,17 @@ func TestAPlanThatWasCancelledIsNone(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled, d.name)
 	}
 }
+
+func TestAFolderMayBeSpeltInAnyWay(t *testing.T) {
+	_, client := serve(t, ftptest.Options{})
+	local := t.TempDir()
+	require.NoError(t, writeAll(filepath.Join(local, "f"), "f"))
+	for _, dir := range []string{"new", "./new", "new//", "x/../new", "./x/.././new/"} {
+		_, err := client.PlanMirror(t.Context(), "srv", dir, local, mirrorOf(directions[0]))
+		require.Error(t, err, "%q: a source that is not there", dir)
+		plan, err := client.PlanMirror(t.Context(), "srv", dir, local, mirrorOf(directions[1]))
+		require.NoError(t, err)
+		assert.False(t, plan.Incomplete, "%q: a target that is not there", dir)
+		assert.Equal(t, []string{"copy new/f: missing"}, steps(plan))
+	}
+}

@@ -410,7 +410,11 @@ func (o *operation) remoteTree(dir string, opts *WalkOptions) iter.Seq[join.Item
 	prefix := len(remotefs.Below(dir))
 	return func(yield func(join.Item[Entry]) bool) {
 		for e, err := range o.walk(dir, opts) {
-			if !yield(join.Item[Entry]{Path: e.Path[min(prefix, len(e.Path)):], Value: e, Err: err}) {
+			item := join.Item[Entry]{Value: e, Err: err}
+			if e.Path != dir { // which may be spelt in any way, unlike what is below it
+				item.Path = e.Path[prefix:]
+			}
+			if !yield(item) {
 				return
 			}
 		}
