@@ -128,3 +128,17 @@ func TestAFolderMayBeSpeltInAnyWay(t *testing.T) {
 		assert.Equal(t, []string{"copy new/f: missing"}, steps(plan))
 	}
 }
+
+func TestARowThatCannotBeReadIsNoTreeThatCannot(t *testing.T) {
+	rows := "type=file;size=1; ../up\r\ntype=file;size=2; ok\r\n"
+	_, client := serve(t, ftptest.Options{ListOnDataLines: func(string, string) []byte { return []byte(rows) }})
+	local := t.TempDir()
+	require.NoError(t, writeAll(filepath.Join(local, "surplus"), "x"))
+	for _, d := range directions {
+		plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(d, deletes))
+		require.NoError(t, err, d.name)
+		assert.True(t, plan.Incomplete)
+		assert.Len(t, plan.Faults, 1)
+		assert.Len(t, plan.Actions, 1, "the one copy")
+	}
+}

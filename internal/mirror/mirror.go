@@ -90,6 +90,8 @@ type planner struct {
 	dots   bool                // the remote tree has names that begin with a dot
 	closed string              // a path below which nothing is done; "": none
 	fatal  error
+
+	left, right bool // something of that tree was seen
 }
 
 // A doubt is a file whose sizes are equal.
@@ -116,6 +118,9 @@ func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) 
 			p.settle()
 		}
 	}
+	if p.fatal == nil {
+		p.fatal = p.unread()
+	}
 	p.settle()
 	p.finish()
 	return p.plan, p.fatal
@@ -123,13 +128,21 @@ func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) 
 
 func (p *planner) fault(f join.Fault) {
 	source := f.Left != p.opts.Up
-	switch {
-	case f.Path != "":
-		p.plan.Incomplete = true
-		p.plan.Faults = append(p.plan.Faults, f)
-	case source || !errors.Is(f.Err, fs.ErrNotExist): // a target that is missing will be made
-		p.fatal = f.Err
+	if f.Path == "" && !source && errors.Is(f.Err, fs.ErrNotExist) { // a target that is missing will be made
+		return
 	}
+	p.plan.Incomplete = true
+	p.plan.Faults = append(p.plan.Faults, f)
+}
+
+// unread is the error of a tree of which nothing but the error was seen.
+func (p *planner) unread() error {
+	for _, f := range p.plan.Faults {
+		if f.Path == "" && (f.Left && !p.left || !f.Left && !p.right) {
+			return f.Err
+		}
+	}
+	return nil
 }
 
 func kindName(mode fs.FileMode) string {
@@ -153,6 +166,7 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 		from, to = to, from
 	}
 	rel := pair.Path
+	p.left, p.right = p.left || pair.Left != nil, p.right || pair.Right != nil
 	p.dots = p.dots || pair.Left != nil && hidden(rel)
 	if p.leavesAlone(rel, from, to) {
 		p.keep(rel)
