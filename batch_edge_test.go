@@ -120,3 +120,19 @@ func TestASpellingThatTheServerTakesForTheSameIsNotOverwritten(t *testing.T) {
 	assert.Equal(t, 1, result.Skipped)
 	assert.Equal(t, map[string]string{"README": "old"}, grown(t, filepath.Join(srv.Dir(), "there")))
 }
+
+func TestNamesCollideThoughATreeIsWalkedBetweenThem(t *testing.T) {
+	// Where letter case is ignored the last of them is the first; the walk itself yields no name twice.
+	for _, walked := range [][]string{
+		{"a", "a/x", "a/x/y", "a"}, {"d", "d/a", "d/a/x", "d/b", "d/b/x", "d/a"}, {"d", "d/e", "d/e/f", "g", "g/h", "d"},
+	} {
+		errs := ftpclient.Admit(walked...)
+		require.ErrorIs(t, errs[len(errs)-1], ftpclient.ErrNameCollision, "%q", walked)
+		for _, err := range errs[:len(errs)-1] {
+			require.NoError(t, err)
+		}
+	}
+	for _, err := range ftpclient.Admit("a", "a/x", "b", "b/x", "b/x/x", "c", "c/b", "c/b/x") {
+		require.NoError(t, err)
+	}
+}

@@ -115,6 +115,11 @@ type level struct {
 	names safepath.Collisions
 }
 
+// leadsTo tells whether dir is l, or somewhere below it.
+func (l *level) leadsTo(dir string) bool {
+	return l.dir == "." || l.dir == dir || strings.HasPrefix(dir, l.dir+"/")
+}
+
 func (d *downloadTree) tasks(op *operation) iter.Seq[task] {
 	return func(yield func(task) bool) {
 		for item := range op.remoteTree(d.remoteDir, d.walkOptions()) {
@@ -165,7 +170,7 @@ func (d *downloadTree) admit(rel, name string) error {
 		return err
 	}
 	dir := path.Dir(rel)
-	for n := len(d.levels); n > 0 && d.levels[n-1].dir != dir && !strings.HasPrefix(dir, d.levels[n-1].dir+"/"); n-- {
+	for n := len(d.levels); n > 0 && !d.levels[n-1].leadsTo(dir); n-- {
 		d.levels = d.levels[:n-1]
 	}
 	if n := len(d.levels); n == 0 || d.levels[n-1].dir != dir {

@@ -1,0 +1,13 @@
+package ftpclient
+
+import "path"
+
+// Admit tells of each path below the root of a download, in the order of the walk, why it cannot be a local one.
+func Admit(rels ...string) []error {
+	var d downloadTree
+	errs := make([]error, len(rels))
+	for i, rel := range rels {
+		errs[i] = d.admit(rel, path.Base(rel))
+	}
+	return errs
+}
