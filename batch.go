@@ -78,7 +78,7 @@ type BatchOptions struct {
 	BatchSize int
 	// NoopInterval replaces ServerConfig.KeepAlive during the call. 0: it does not; less than 0: no NOOPs.
 	NoopInterval time.Duration
-	// MaxReconnects is how many lost connections may be replaced during the whole call. One more, and the call ends with
+	// MaxReconnects is how many connections that the call lost may be replaced. One more, and the call ends with
 	// ErrTooManyReconnects. 0: 10; less than 0: none.
 	MaxReconnects int
 	// ReconnectEvery replaces a connection after it served so many files, for servers that slow down or leak. 0: never.

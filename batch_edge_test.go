@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,4 +136,30 @@ func TestNamesCollideThoughATreeIsWalkedBetweenThem(t *testing.T) {
 	for _, err := range ftpclient.Admit("a", "a/x", "b", "b/x", "b/x/x", "c", "c/b", "c/b/x") {
 		require.NoError(t, err)
 	}
+}
+
+func TestConnectionsThatWereLostBeforeTheCallAreNotItsReconnects(t *testing.T) {
+	var all sync.WaitGroup // at the server with a NOOP, each over its own connection
+	all.Add(3)
+	srv, client := serve(t, ftptest.Options{
+		OnCommand: func(cmd, _ string) {
+			if cmd == "NOOP" {
+				all.Done()
+				all.Wait()
+			}
+		},
+		Faults: []ftptest.Fault{{Cmd: "NOOP", Do: ftptest.CutControl}},
+	}, func(sc *ftpclient.ServerConfig) { sc.KeepAlive = -1 })
+	put(t, srv, "f", []byte("f"))
+	var pings sync.WaitGroup
+	for range 3 {
+		pings.Go(func() { assert.False(t, client.IsConnected(t.Context(), "srv")) })
+	}
+	pings.Wait()
+	_, err := client.DownloadFiles(t.Context(), "srv", []string{"f"}, t.TempDir(), &ftpclient.BatchOptions{MaxReconnects: -1})
+	require.NoError(t, err)
+
+	srv.SetFaults(ftptest.Fault{Cmd: "RETR", Do: ftptest.DropFinalReply, Times: 1})
+	_, err = client.DownloadFiles(t.Context(), "srv", []string{"f"}, t.TempDir(), &ftpclient.BatchOptions{Workers: 1, MaxReconnects: -1})
+	require.Error(t, err)
 }

@@ -196,6 +196,8 @@ func (e *unreachableError) Unwrap() error { return e.error }
 // A duty is what a batch does with a server.
 type duty struct {
 	gone    error // it cannot be reached any more
+	before  int64 // connections that had been lost when the batch came
+	healed  int64 // of those that were lost since, the ones it replaced
 	restore func()
 }
 
@@ -231,7 +233,7 @@ func (b *batch) attend(srv *server) error {
 	defer b.mu.Unlock()
 	d := b.servers[srv]
 	if d == nil {
-		d = &duty{restore: func() {}}
+		d = &duty{restore: func() {}, before: srv.pool.Losses()}
 		b.servers[srv] = d
 		srv.workers.Add(int64(b.workers))
 		if b.opts.NoopInterval != 0 {
@@ -252,12 +254,14 @@ func (b *batch) leave() {
 }
 
 // dialed notes a connection that was opened for the batch.
-func (b *batch) dialed(replaced bool) error {
+func (b *batch) dialed(srv *server, replaced bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !replaced {
+	d := b.servers[srv]
+	if !replaced || d == nil || d.healed >= srv.pool.Losses()-d.before { // it stands for one that was lost before
 		return nil
 	}
+	d.healed++
 	if b.reconnects++; b.reconnects > b.opts.MaxReconnects {
 		return retry.Permanent(fmt.Errorf("%w: %d", ErrTooManyReconnects, b.reconnects))
 	}
@@ -298,7 +302,7 @@ func (l *lane) borrow(o *operation) (s *session.Session, reused bool, done func(
 		if err != nil {
 			return nil, false, nil, o.unreachable(err)
 		}
-		if err := l.batch.dialed(lease.Replaced()); err != nil {
+		if err := l.batch.dialed(o.srv, lease.Replaced()); err != nil {
 			lease.Release()
 			return nil, false, nil, err
 		}

@@ -88,6 +88,7 @@ type Pool[C Conn] struct {
 	raiseAt  time.Time
 	dialing  int
 	lost     int                         // connections lost and not yet replaced
+	losses   int64                       // connections lost so far
 	waiting  int                         // calls of Acquire that wait for their turn
 	pace     map[*time.Duration]struct{} // intervals in place of Options.KeepAlive
 	stats    Stats
@@ -247,6 +248,7 @@ func (p *Pool[C]) replace(ctx context.Context, res *puddle.Resource[*slot[C]], c
 func (p *Pool[C]) discard(res *puddle.Resource[*slot[C]], cause error) {
 	p.mu.Lock()
 	p.lost++
+	p.losses++
 	p.mu.Unlock()
 	res.Destroy()
 	p.report(Discarded, cause)
@@ -275,6 +277,13 @@ func (p *Pool[C]) Stats() Stats {
 	s.Max = p.o.Max - p.withheld
 	s.Idle = int(p.conns.Stat().IdleResources())
 	return s
+}
+
+// Losses is how many connections were lost so far.
+func (p *Pool[C]) Losses() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.losses
 }
 
 // Close refuses Acquire from now on and ends the dials under way. It returns when every lease is released, every
