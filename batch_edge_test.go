@@ -2,8 +2,12 @@ package ftpclient_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -162,4 +166,46 @@ func TestConnectionsThatWereLostBeforeTheCallAreNotItsReconnects(t *testing.T) {
 	srv.SetFaults(ftptest.Fault{Cmd: "RETR", Do: ftptest.DropFinalReply, Times: 1})
 	_, err = client.DownloadFiles(t.Context(), "srv", []string{"f"}, t.TempDir(), &ftpclient.BatchOptions{Workers: 1, MaxReconnects: -1})
 	require.Error(t, err)
+}
+
+func TestShutdownLetsACopyAndAPlanOfDigestsFinish(t *testing.T) {
+	var client *ftpclient.Client
+	down := make(chan error, 1)
+	var once sync.Once
+	shutdown := func(cmd, _ string) {
+		if cmd != "SIZE" {
+			return
+		}
+		once.Do(func() {
+			go func() { down <- client.Shutdown(context.Background()) }()
+			for !errors.Is(client.Ping(t.Context(), "srv"), fs.ErrClosed) {
+				runtime.Gosched()
+			}
+		})
+	}
+	local := t.TempDir()
+	for i, work := range []func() error{
+		func() error {
+			_, err := client.Copy(t.Context(), "srv", "there/f0", "srv", "copy", nil)
+			return err
+		},
+		func() error {
+			plan, err := client.PlanMirror(t.Context(), "srv", "there", local, &ftpclient.MirrorOptions{Compare: ftpclient.CompareHash})
+			if err == nil {
+				assert.Equal(t, 9, plan.Unchanged)
+			}
+			return err
+		},
+	} {
+		var srv *ftptest.Server
+		srv, client = serve(t, ftptest.Options{Hash: true, OnCommand: shutdown})
+		for i := range 9 {
+			name := fmt.Sprintf("f%d", i)
+			put(t, srv, "there/"+name, []byte("same"))
+			require.NoError(t, writeAll(filepath.Join(local, name), "same"))
+		}
+		once = sync.Once{}
+		require.NoError(t, work(), i)
+		require.NoError(t, <-down)
+	}
 }

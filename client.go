@@ -220,11 +220,14 @@ func (c *Client) begin(ctx context.Context, name, serverName, path string) (*ope
 	return c.operation(ctx, name, srv, path), nil
 }
 
+// within is the key of an operation's context: what is begun with it is a part of work that Shutdown waits for.
+type within struct{ *Client }
+
 // enter counts work that Close and Shutdown have to wait for, unless there shall be no more of it.
 func (c *Client) enter(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
+	if c.closing && ctx.Value(within{c}) == nil {
 		return fs.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
@@ -237,7 +240,7 @@ func (c *Client) enter(ctx context.Context) error {
 // operation begins a call for which enter was called.
 func (c *Client) operation(ctx context.Context, name string, srv *server, path string) *operation {
 	op := &operation{c: c, srv: srv, name: name, path: path, caller: ctx}
-	op.ctx, op.cancel = context.WithCancel(ctx)
+	op.ctx, op.cancel = context.WithCancel(context.WithValue(ctx, within{c}, true))
 	op.stop = context.AfterFunc(c.ctx, op.cancel)
 	op.log = c.log.With(slog.String("op", name), slog.String("server", srv.name), slog.String("path", path))
 	return op
