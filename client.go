@@ -287,7 +287,10 @@ func (o *operation) borrow() (s *session.Session, reused bool, done func(), err 
 	if err != nil {
 		return nil, false, nil, o.unreachable(err)
 	}
-	return lease.Conn(), lease.Reused(), lease.Release, nil
+	return lease.Conn(), lease.Reused(), func() {
+		lease.Conn().Forget()
+		lease.Release()
+	}, nil
 }
 
 // lost tells an error of a connection that went away, as idle ones do, from one that was waited for in vain.
@@ -303,7 +306,7 @@ func (o *operation) try(policy RetryPolicy, attempt retry.Attempt) (int, error) 
 	return retry.Do(o.ctx, retry.Policy(policy.withDefaults()), func(n int, wait time.Duration, err error) {
 		o.log.Info("ftp retry", slog.Int("attempt", n), slog.Duration("wait", wait), slog.String("cause", err.Error()))
 		if o.lane != nil {
-			o.lane.idle() // others may have the connection while this one waits
+			o.lane.pause() // others may have the connection, and the next task, while this one waits
 		}
 	}, attempt)
 }

@@ -319,9 +319,35 @@ func (l *lane) borrow(o *operation) (s *session.Session, reused bool, done func(
 // idle gives the connection to whoever needs it.
 func (l *lane) idle() {
 	if l.lease != nil {
+		l.lease.Conn().Forget()
 		l.lease.Release()
 		l.lease = nil
 	}
+}
+
+// pause gives up all that others could use while the worker waits.
+func (l *lane) pause() {
+	l.idle()
+	if l.ahead != nil {
+		l.ahead.GiveBack()
+	}
+}
+
+// next is what the worker's next task will ask a server first, as far as it is one of the same server. It is nothing where
+// somebody waits for the connection.
+func (o *operation) next() session.Ahead {
+	l := o.lane
+	if l == nil || l.ahead == nil || o.srv.pool.Waiting() {
+		return session.Ahead{}
+	}
+	t, ok := l.ahead.Peek()
+	switch {
+	case !ok, t.err != nil, t.skip != "", t.act != nil, l.batch.c.servers[t.Server] != o.srv:
+		return session.Ahead{}
+	case t.Direction == Up:
+		return session.Ahead{Data: true}
+	}
+	return session.Ahead{Looks: []string{t.Remote}, Data: true}
 }
 
 // between is called when a file is done, and served when its connection served it.

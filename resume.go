@@ -167,7 +167,7 @@ func (d *download) run() (err error) {
 // attempt is one try with one connection: look, decide, move, prove.
 func (d *download) attempt(ctx context.Context, n int) (progress bool, err error) {
 	err = d.use(func(s *session.Session) error {
-		look, err := s.Look(ctx, d.remote)
+		look, err := s.LookAhead(ctx, d.remote, session.Ahead{Data: true})
 		if err != nil {
 			return err
 		}
@@ -312,7 +312,9 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 	if err != nil || (from > 0 && from == now.Size) { // all of it is here, and proved
 		return err
 	}
-	r, err := s.Retrieve(ctx, d.remote, from, d.moving(nil))
+	moving := d.moving(nil)
+	moving.Then = func() session.Ahead { return d.then(now) }
+	r, err := s.Retrieve(ctx, d.remote, from, moving)
 	if err != nil {
 		return err
 	}
@@ -349,6 +351,18 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 		}
 		return nil
 	}
+}
+
+// then is what will be asked once all content is there: the same file again, by prove, and the next one.
+func (d *download) then(now sink.ID) session.Ahead {
+	var a session.Ahead
+	if !d.verifier.asksMore() {
+		a = d.next()
+	}
+	if now.Size >= 0 || !now.ModTime.IsZero() {
+		a.Looks = append(a.Looks, d.remote)
+	}
+	return a
 }
 
 // compare reads what the sink already holds and finds it equal, or not.

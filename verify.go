@@ -257,6 +257,9 @@ func (v *verifier) choose(ctx context.Context, s *session.Session) error {
 	return nil
 }
 
+// asksMore tells whether prove asks the server for more than size and time.
+func (v *verifier) asksMore() bool { return v.asks || v.mode == VerifyReadBack }
+
 // watch makes a sink, just started or continued, show its content.
 func (v *verifier) watch(ctx context.Context, s sink.Sink) error {
 	if v.algorithm == nil {

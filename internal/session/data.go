@@ -21,6 +21,7 @@ type dataTarget struct {
 	host     string
 	port     uint16
 	listener *net.TCPListener // active mode
+	kept     bool             // it was asked for ahead
 }
 
 // intercept takes jlaffaye's PASV, the only way in which it asks for a data connection here, and asks for what suits: EPSV,
@@ -64,26 +65,47 @@ func unexpected(verb string, r reply.Reply) error {
 	return fmt.Errorf("%w: %s: %d %s", reply.ErrMalformed, verb, r.Code, reply.Printable(r.Text()))
 }
 
+// passive is the command that asks where a data connection leads.
+func (s *Session) passive() string {
+	if s.peer().Is6() || (!s.cfg.DisableEPSV && !s.cfg.Quirks.PASV.Load()) { // PASV has no place for an IPv6 address
+		return "EPSV"
+	}
+	return "PASV"
+}
+
 // prepareData finds out where the next data connection leads. A *reply.Error is the server's refusal.
 func (s *Session) prepareData() error {
 	if s.cfg.Active {
 		return s.listen()
 	}
-	peer := s.peer()
-	if peer.Is6() || (!s.cfg.DisableEPSV && !s.cfg.Quirks.PASV.Load()) { // PASV has no place for an IPv6 address
+	passive := s.passive()
+	if r := s.keptData(passive); r != nil {
+		err := s.aim(passive, *r)
+		s.target.kept = true
+		return err
+	}
+	if passive == "EPSV" {
 		r, err := s.ask("EPSV", 229)
 		if err == nil {
-			port, err := reply.EPSV(r)
-			s.target = dataTarget{host: s.dataHost(""), port: port}
-			return err
+			return s.aim("EPSV", r)
 		}
-		if reply.Code(err)/100 != 5 || peer.Is6() {
+		if reply.Code(err)/100 != 5 || s.peer().Is6() {
 			return err
 		}
 		s.cfg.Quirks.PASV.Store(true)
 	}
 	r, err := s.ask("PASV", 227)
 	if err != nil {
+		return err
+	}
+	return s.aim("PASV", r)
+}
+
+// aim reads where the data connection leads.
+func (s *Session) aim(passive string, r reply.Reply) error {
+	if passive == "EPSV" {
+		port, err := reply.EPSV(r)
+		s.target = dataTarget{host: s.dataHost(""), port: port}
 		return err
 	}
 	at, err := reply.PASV(r)
@@ -136,6 +158,11 @@ func (s *Session) openData() (net.Conn, error) {
 		return s.data, nil
 	}
 	raw, err := s.dial(s.ctx, s.target.host, int(s.target.port))
+	if err != nil && s.target.kept && s.ctx.Err() == nil { // the server may have closed it meanwhile
+		if err = s.prepareData(); err == nil {
+			raw, err = s.dial(s.ctx, s.target.host, int(s.target.port))
+		}
+	}
 	if err != nil {
 		s.dialErr = fmt.Errorf("data connection: %w", err)
 		return nil, s.dialErr

@@ -20,36 +20,35 @@ type Look struct {
 }
 
 // Look asks for size and modification time in one round trip. Its error is one of the connection; refusals are in the Look.
-func (s *Session) Look(ctx context.Context, path string) (look Look, err error) {
-	err = s.do(ctx, func() error {
-		size, err := s.line("SIZE", path)
-		if err != nil {
-			return err
+func (s *Session) Look(ctx context.Context, path string) (Look, error) {
+	return s.LookAhead(ctx, path, Ahead{})
+}
+
+func (s *Session) lookLines(path string) ([]string, error) {
+	size, err := s.line("SIZE", path)
+	if err != nil {
+		return nil, err
+	}
+	mdtm, err := s.line("MDTM", path)
+	return []string{size, mdtm}, err
+}
+
+// readLook reads the replies to SIZE and MDTM.
+func readLook(size, mdtm reply.Reply) (look Look, err error) {
+	look.Size = -1
+	if size.Done() {
+		if look.Size, err = reply.Size(size); err != nil {
+			return look, err
 		}
-		mdtm, err := s.line("MDTM", path)
-		if err != nil {
-			return err
-		}
-		replies, err := s.exchange(size, mdtm)
-		if err != nil {
-			return err
-		}
-		look.Size, look.SizeErr = -1, nil
-		if replies[0].Done() {
-			if look.Size, err = reply.Size(replies[0]); err != nil {
-				return err
-			}
-		} else {
-			look.SizeErr = reply.Err("SIZE", replies[0])
-		}
-		if replies[1].Done() {
-			look.ModTime, look.TimeErr = reply.Time(replies[1])
-		} else {
-			look.TimeErr = reply.Err("MDTM", replies[1])
-		}
-		return nil
-	})
-	return look, err
+	} else {
+		look.SizeErr = reply.Err("SIZE", size)
+	}
+	if mdtm.Done() {
+		look.ModTime, look.TimeErr = reply.Time(mdtm)
+	} else {
+		look.TimeErr = reply.Err("MDTM", mdtm)
+	}
+	return look, nil
 }
 
 // together is how many commands travel in one write: few enough that no server stops reading because nobody reads what it
@@ -135,27 +134,7 @@ func (s *Session) simple(ctx context.Context, verb, path string) error {
 
 // Rename sends RNFR and RNTO in one round trip. The error names the one that was refused.
 func (s *Session) Rename(ctx context.Context, from, to string) error {
-	return s.do(ctx, func() error {
-		rnfr, err := s.line("RNFR", from)
-		if err != nil {
-			return err
-		}
-		rnto, err := s.line("RNTO", to)
-		if err != nil {
-			return err
-		}
-		replies, err := s.exchange(rnfr, rnto)
-		if err != nil {
-			return err
-		}
-		switch {
-		case replies[0].Code >= 400:
-			return reply.Err("RNFR", replies[0])
-		case !replies[1].Done():
-			return reply.Err("RNTO", replies[1])
-		}
-		return nil
-	})
+	return s.RenameAhead(ctx, from, to, Ahead{})
 }
 
 // RenameInSteps sends RNTO only once RNFR was granted, for a round trip more. asked tells that it was sent, and thereby that

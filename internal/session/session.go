@@ -31,6 +31,7 @@ type Session struct {
 	home     string // the login directory, once PWD was asked
 	hashing  string // the algorithm of HASH that is set; "": what FEAT says, "?": unknown
 	together bool   // the login goes out in one write
+	kept     kept
 
 	// of the operation under way
 	ctx     context.Context //nolint:containedctx // jlaffaye's dial function takes none
@@ -147,13 +148,7 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 				return nil, err
 			}
 		}
-		r, err := s.ctl.Reply()
-		for err == nil && r.Preliminary() {
-			r, err = s.ctl.Reply()
-		}
-		if err == nil {
-			err = s.ctl.Err() // 421: the server is leaving
-		}
+		r, err := s.answer()
 		if err != nil {
 			if together && i > 0 && s.ctx.Err() == nil {
 				s.cfg.Quirks.OneByOne.Store(true)
@@ -163,6 +158,18 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 		replies = append(replies, r)
 	}
 	return replies, nil
+}
+
+// answer reads the final reply to a command.
+func (s *Session) answer() (reply.Reply, error) {
+	r, err := s.ctl.Reply()
+	for err == nil && r.Preliminary() {
+		r, err = s.ctl.Reply()
+	}
+	if err == nil {
+		err = s.ctl.Err() // 421: the server is leaving
+	}
+	return r, err
 }
 
 // command sends one command with a path and expects it to be granted.

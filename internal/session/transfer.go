@@ -18,6 +18,7 @@ import (
 type TransferOptions struct {
 	Limits []*rate.Limiter // bytes per second; nil ones are skipped
 	Moved  func(n int)     // called for each piece that moved, in the goroutine of the transfer
+	Then   func() Ahead    // called once all content of a download is there: what is asked with the final reply; nil: nothing
 }
 
 // A Retrieval is a download under way. It occupies its session until Close.
@@ -77,7 +78,7 @@ func (r *Retrieval) Close() error {
 		_ = r.data.Abort()
 		return s.end(err)
 	case r.data.Ended(), r.data.Err() != nil:
-		return s.end(s.outcome(r.resp.Close()))
+		return s.end(r.finish())
 	}
 	_ = r.data.Abort()
 	_ = r.resp.Close() // reads the final reply, whatever it is

@@ -1,0 +1,302 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/wire"
+)
+
+// Ahead names what will be asked soon. It is asked in the same write as something else, and the answers wait in the session
+// for the call that needs them, as long as nothing else is asked. Nothing is lost where they are not needed, are refused,
+// or the server answers one command at a time only: the call then asks by itself.
+type Ahead struct {
+	Looks  []string // files that Look will be called for
+	Data   bool     // a transfer will follow
+	Rename string   // file that Rename will be called for; "": none
+}
+
+// freshFor is how long answers wait.
+const freshFor = 5 * time.Second
+
+// kept is what was answered ahead.
+type kept struct {
+	until   time.Time
+	replies int // that the session had received then: one more, and something else was asked
+	looks   map[string]Look
+	data    *reply.Reply // to passive; nil: none
+	passive string       // EPSV or PASV
+	rename  string       // the command that was granted: RNFR; "": none
+}
+
+// Forget drops what was answered ahead: whoever uses the session next is somebody else.
+func (s *Session) Forget() { s.kept = kept{} }
+
+// fresh drops what no longer holds.
+func (s *Session) fresh() *kept {
+	if s.kept.replies != s.ctl.Received() || time.Now().After(s.kept.until) {
+		s.Forget()
+	}
+	return &s.kept
+}
+
+// keptLook takes the Look that was asked ahead.
+func (s *Session) keptLook(path string) (Look, bool) {
+	k := s.fresh()
+	look, ok := k.looks[path]
+	delete(k.looks, path)
+	return look, ok
+}
+
+// keptData takes the answer to the command for a data connection.
+func (s *Session) keptData(passive string) *reply.Reply {
+	k := s.fresh()
+	data := k.data
+	if k.data = nil; k.passive != passive {
+		return nil
+	}
+	return data
+}
+
+// A question is part of a group of commands.
+type question struct {
+	lines []string
+	good  func(r reply.Reply) bool   // of each reply
+	keep  func(*kept, []reply.Reply) // called with good replies to all lines
+}
+
+// questions are a's commands. A path that cannot be sent will be an error of the call that needs it.
+func (s *Session) questions(a Ahead) []question {
+	if s.cfg.Quirks.OneByOne.Load() {
+		return nil
+	}
+	var questions []question
+	for _, path := range a.Looks {
+		lines, err := s.lookLines(path)
+		if err != nil {
+			continue
+		}
+		questions = append(questions, question{lines, is(213), func(k *kept, r []reply.Reply) {
+			if look, err := readLook(r[0], r[1]); err == nil && look.TimeErr == nil {
+				k.looks[path] = look
+			}
+		}})
+	}
+	if passive := s.passive(); a.Data && !s.cfg.Active {
+		code := 229
+		if passive == "PASV" {
+			code = 227
+		}
+		questions = append(questions, question{[]string{passive}, is(code), func(k *kept, r []reply.Reply) {
+			k.data, k.passive = &r[0], passive
+		}})
+	}
+	if line, err := s.line("RNFR", a.Rename); a.Rename != "" && err == nil {
+		questions = append(questions, question{[]string{line}, is(350), func(k *kept, _ []reply.Reply) { k.rename = line }})
+	}
+	return questions
+}
+
+func is(code int) func(reply.Reply) bool { return func(r reply.Reply) bool { return r.Code == code } }
+
+func linesOf(questions []question) (lines []string) {
+	for _, q := range questions {
+		lines = append(lines, q.lines...)
+	}
+	return lines
+}
+
+// keep stores the good ones of the replies to all lines of the questions, the last that were read.
+func (s *Session) keep(questions []question, replies []reply.Reply) {
+	if len(questions) == 0 {
+		return
+	}
+	s.kept = kept{until: time.Now().Add(freshFor), replies: s.ctl.Received(), looks: map[string]Look{}}
+	for _, q := range questions {
+		mine := replies[:len(q.lines)]
+		replies = replies[len(q.lines):]
+		if all(mine, q.good) {
+			q.keep(&s.kept, mine)
+		}
+	}
+}
+
+func all(replies []reply.Reply, good func(reply.Reply) bool) bool {
+	for _, r := range replies {
+		if !good(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// exchangeAhead is exchange, with a's commands in the same write; the replies are those to lines.
+func (s *Session) exchangeAhead(a Ahead, lines ...string) ([]reply.Reply, error) {
+	questions := s.questions(a)
+	replies, err := s.exchange(append(lines, linesOf(questions)...)...)
+	if err != nil {
+		return nil, err
+	}
+	s.keep(questions, replies[len(lines):])
+	return replies[:len(lines)], nil
+}
+
+// finish ends a download whose content has ended. What is asked ahead goes out before the final reply is read, unless the
+// server was found to mishandle that; the data connection is closed first, which vsftpd's final reply waits for.
+func (r *Retrieval) finish() error {
+	s := r.s
+	var questions []question
+	if s.opts.Then != nil && r.data.Ended() && r.data.Err() == nil {
+		questions = s.questions(s.opts.Then())
+	}
+	lines, early := linesOf(questions), !s.cfg.Quirks.Late.Load()
+	if len(lines) == 0 {
+		return s.outcome(r.resp.Close())
+	}
+	if early {
+		_ = r.data.Close()
+		if err := s.ctl.Send(lines...); err != nil {
+			return err
+		}
+	}
+	err := s.outcome(r.resp.Close())
+	if !early {
+		if err == nil {
+			var replies []reply.Reply
+			if replies, err = s.exchange(lines...); err == nil {
+				s.keep(questions, replies)
+			}
+		}
+		return err
+	}
+	_, final := s.ctl.Last()
+	replies := make([]reply.Reply, 0, len(lines))
+	for range lines {
+		r, rerr := s.answer()
+		if rerr != nil {
+			if s.ctx.Err() == nil && s.cfg.Quirks.earlyLost.Add(1) > 1 { // once may be the line's fault
+				s.cfg.Quirks.Late.Store(true)
+			}
+			return errors.Join(err, rerr)
+		}
+		replies = append(replies, r)
+	}
+	if !plausible(final, lines, replies) {
+		s.cfg.Quirks.Late.Store(true)
+		return s.disorder(err, final, replies)
+	}
+	s.cfg.Quirks.earlyLost.Store(0)
+	s.keep(questions, replies)
+	return err
+}
+
+// plausible tells whether replies, which came after final, can be the answers to lines. A server may refuse to answer while
+// the transfer is not quite over, and is then better asked later.
+func plausible(final reply.Reply, lines []string, replies []reply.Reply) bool {
+	if final.Done() && !endsTransfer(final) {
+		return false
+	}
+	for i, r := range replies {
+		var good bool
+		switch verb(lines[i]) {
+		case "SIZE", "MDTM":
+			good = r.Code == 213 || r.Code == 550
+		case "RNFR":
+			good = r.Code == 350 || r.Code == 550
+		default:
+			good = r.Code == 229 || r.Code == 227
+		}
+		if !good {
+			return false
+		}
+	}
+	return !busy(final)
+}
+
+func endsTransfer(r reply.Reply) bool { return r.Code == 226 || r.Code == 250 || r.Code == 225 }
+
+// busy tells a reply by which a server refuses a command while a transfer runs: Pure-FTPd says 500, ProFTPD 450.
+func busy(r reply.Reply) bool { return r.Code == 450 || r.Code/10 == 50 }
+
+// disorder finds out how a download ended whose final reply came among the answers to commands that were sent before it.
+// Only if there is exactly one such reply, and each other one can be such an answer, is it known. The session goes on only
+// if it then is in step.
+func (s *Session) disorder(err error, final reply.Reply, replies []reply.Reply) error {
+	ends, odd := 0, false
+	for _, r := range append([]reply.Reply{final}, replies...) {
+		switch {
+		case endsTransfer(r):
+			ends++
+		case busy(r), r.Code == 550, r.Code == 213, r.Code == 229, r.Code == 227, r.Code == 350:
+		default:
+			odd = true
+		}
+	}
+	s.settle()
+	switch {
+	case !s.broken && ends == 1 && !odd && (endsTransfer(final) || final.Code == 213 || busy(final)):
+		return nil
+	case err != nil:
+		s.broken = true
+		return err
+	}
+	s.broken = true
+	return fmt.Errorf("%w: RETR: %d", wire.ErrOutOfStep, final.Code)
+}
+
+// LookAhead is Look, with more asked in the same write.
+func (s *Session) LookAhead(ctx context.Context, path string, a Ahead) (look Look, err error) {
+	err = s.do(ctx, func() error {
+		var ok bool
+		if look, ok = s.keptLook(path); ok {
+			return nil
+		}
+		lines, err := s.lookLines(path)
+		if err != nil {
+			return err
+		}
+		replies, err := s.exchangeAhead(a, lines...)
+		if err != nil {
+			return err
+		}
+		look, err = readLook(replies[0], replies[1])
+		return err
+	})
+	return look, err
+}
+
+// RenameAhead is Rename, with more asked in the same write.
+func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) error {
+	return s.do(ctx, func() error {
+		rnfr, err := s.line("RNFR", from)
+		if err != nil {
+			return err
+		}
+		rnto, err := s.line("RNTO", to)
+		if err != nil {
+			return err
+		}
+		if s.fresh().rename == rnfr {
+			s.Forget()
+			replies, err := s.exchangeAhead(a, rnto)
+			if err != nil || replies[0].Done() {
+				return err
+			}
+			// Perhaps the server wants the two closer together.
+		}
+		replies, err := s.exchangeAhead(a, rnfr, rnto)
+		if err != nil {
+			return err
+		}
+		switch {
+		case replies[0].Code >= 400:
+			return reply.Err("RNFR", replies[0])
+		case !replies[1].Done():
+			return reply.Err("RNTO", replies[1])
+		}
+		return nil
+	})
+}
