@@ -138,3 +138,103 @@ func TestAFileThatChangesAfterItWasLookedAtAheadIsFetchedAsItThenIs(t *testing.T
 	require.NoError(t, err)
 	assert.Equal(t, "another", string(got))
 }
+
+func TestASmallUploadTakesFourRoundTrips(t *testing.T) {
+	for mode, most := range map[ftptest.TLSMode]int{ftptest.Plain: 4, ftptest.Explicit: 4} {
+		t.Run(fmt.Sprint("TLS ", mode), func(t *testing.T) {
+			srv, client := serve(t, ftptest.Options{TLS: mode})
+			names := small(t, t.TempDir(), 51)
+			require.NoError(t, os.MkdirAll(filepath.Join(srv.Dir(), "there"), 0o755))
+			require.NoError(t, client.Ping(t.Context(), "srv"))
+			srv.ResetStats()
+			_, err := client.Upload(t.Context(), "srv", names[50], "there/one", nil)
+			require.NoError(t, err)
+			assert.LessOrEqual(t, srv.Stats().RoundTrips, 5, "a file by itself")
+
+			srv.ResetStats()
+			_, err = client.UploadFiles(t.Context(), "srv", names[:50], "there", oneWorker())
+			require.NoError(t, err)
+			stats := srv.Stats()
+			assert.LessOrEqual(t, stats.RoundTrips, most*50+2)
+			assert.Equal(t, 50, stats.Commands["SIZE"], "each is proved")
+			assert.Equal(t, 50, stats.Commands["RNFR"])
+			assert.Equal(t, 50, stats.Commands["EPSV"])
+		})
+	}
+}
+
+func TestContentSentBeforeARefusalIsSentAgainAndCountedOnce(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	names := small(t, t.TempDir(), 3)
+	var last ftpclient.Progress
+	opts := &ftpclient.TransferOptions{Progress: func(p ftpclient.Progress) { last = p }}
+	result, err := client.Upload(t.Context(), "srv", names[1], "not/yet/there", opts)
+	require.NoError(t, err)
+	assert.Equal(t, result.Bytes, last.Bytes)
+	assert.Equal(t, result.Bytes, result.Transferred)
+	assert.Equal(t, 2, srv.Stats().Commands["STOR"])
+	want, err := os.ReadFile(names[1])
+	require.NoError(t, err)
+	got, err := os.ReadFile(filepath.Join(srv.Dir(), "not/yet/there"))
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+
+	srv.SetFaults(ftptest.Fault{Cmd: "STOR", Do: ftptest.Refuse, Reply: "552 full"})
+	_, err = client.Upload(t.Context(), "srv", names[2], "full", &ftpclient.TransferOptions{Retry: never()})
+	var refused *ftpclient.Error
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, 552, refused.Code)
+	assert.Equal(t, 1, srv.Stats().MaxOpen, "the connection is still good")
+	require.NoError(t, client.Ping(t.Context(), "srv"))
+	assert.Equal(t, 1, srv.Stats().Conns)
+}
+
+func TestOddAnswersToCommandsSentAheadAreRememberedAndLoseNothing(t *testing.T) {
+	files := map[string]string{}
+	var names []string
+	for i := range 12 {
+		name := fmt.Sprintf("f%02d", i)
+		files[name] = strings.Repeat(name, 50)
+		names = append(names, name)
+	}
+	for what, answer := range map[string]func() ftptest.Answer{
+		"refuses SIZE now and then": func() ftptest.Answer {
+			var n atomic.Int32
+			return func(cmd, _ string) (string, bool) {
+				if cmd == "SIZE" && n.Add(1)%5 == 4 { // never the one before RETR for the first time
+					return "500 busy", true
+				}
+				return "", false
+			}
+		},
+		"forgets RNFR": func() ftptest.Answer {
+			last := ""
+			return func(cmd, arg string) (string, bool) {
+				before := last
+				last = cmd
+				if cmd == "RNTO" && before != "RNFR" {
+					return "503 RNFR first", true
+				}
+				return "", false
+			}
+		},
+		"refuses EPSV now and then": func() ftptest.Answer {
+			var n atomic.Int32
+			return func(cmd, arg string) (string, bool) {
+				return "450 busy", cmd == "EPSV" && n.Add(1)%3 == 0
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			srv := ftptest.ScriptFTP(t, files, answer())
+			client := newClient(t, map[string]ftpclient.ServerConfig{"srv": {Host: srv.Host(), Port: srv.Port(), Username: "u", Password: "secret"}})
+			local := t.TempDir()
+			result, err := client.DownloadFiles(t.Context(), "srv", names, local, oneWorker())
+			require.NoError(t, err)
+			assert.Equal(t, 12, result.Succeeded)
+			assert.Equal(t, files, grown(t, local))
+			_, err = client.UploadFiles(t.Context(), "srv", small(t, t.TempDir(), 5), "up", oneWorker())
+			require.NoError(t, err)
+		})
+	}
+}

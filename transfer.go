@@ -425,6 +425,7 @@ func (u *upload) fallBack(ctx context.Context, s *session.Session, err error) (a
 // move sends the source from offset on.
 func (u *upload) move(ctx context.Context, s *session.Session, offset int64) error {
 	name, moving := u.part.Name(), u.moving(func(n int) { u.advance(int64(n)) })
+	moving.Eager = u.source.Repeatable() && u.source.Size() >= 0 && u.source.Size() <= session.EagerSize
 	var sent int64
 	var err error
 	if offset > 0 && u.appends {
@@ -456,6 +457,11 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 		}
 		// Once more even where nothing had to be made: another upload may have made it since the refusal.
 		u.made = true
+		if moving.Eager { // it may have been read
+			if _, err := u.rewind(0); err != nil {
+				return err
+			}
+		}
 		return u.move(ctx, s, offset)
 	}
 	return err
@@ -478,5 +484,5 @@ func (u *upload) commit(ctx context.Context, s *session.Session) error {
 			return err
 		}
 	}
-	return u.part.Commit(ctx, s)
+	return u.part.Commit(ctx, s, u.next())
 }

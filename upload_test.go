@@ -334,7 +334,7 @@ func TestAnUploadThatCannotBeRenamedLeavesTheTargetWhereItIs(t *testing.T) {
 	_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", nil)
 	require.Error(t, err)
 	onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("old"))
-	assert.Equal(t, 1, srv.Stats().Commands["RNFR"], "moving the old one out of the way would help nobody")
+	assert.NotContains(t, srv.Stats().Log, "RNFR g", "moving the old one out of the way would help nobody")
 }
 
 func TestADirectoryUnderTheTargetsNameIsNotMovedAway(t *testing.T) {

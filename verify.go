@@ -424,12 +424,13 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 	u.result.Bytes, u.result.Verification = sent, Verification{}
 	proof := remotepart.Proof{Size: sent}
 	if u.opts.Verify != VerifyNone {
-		look, err := s.Look(ctx, u.part.Name())
+		look, err := s.LookAhead(ctx, u.part.Name(), u.renaming())
 		if err != nil {
 			return err
 		}
 		if look.SizeErr == nil {
 			if look.Size != sent {
+				s.Distrust()
 				return retry.Transient(fmt.Errorf("the server holds %d of %d bytes that it called complete", look.Size, sent))
 			}
 			u.result.Verification = sizeProof(sent, look.Size)
@@ -448,6 +449,14 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 		u.proved = &proof
 	}
 	return err
+}
+
+// renaming is what follows the proof by size and time at once, if that is all.
+func (u *upload) renaming() session.Ahead {
+	if u.part.IsInPlace() || u.verifier.asksMore() || u.opts.Existing == FailExisting {
+		return session.Ahead{}
+	}
+	return session.Ahead{Rename: u.part.Name()}
 }
 
 // Verify compares a remote file with a local one as mode says: VerifySize and VerifyBest take the proof that is there,

@@ -159,13 +159,13 @@ func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here,
 }
 
 // Commit gives the finished file its name. Where the server refuses to rename over a file, the old one is moved out of the
-// way and comes back if the new one cannot take its place.
-func (f *File) Commit(ctx context.Context, s *session.Session) error {
+// way and comes back if the new one cannot take its place. What follows is asked together with the rename.
+func (f *File) Commit(ctx context.Context, s *session.Session, follows session.Ahead) error {
 	if f.inPlace {
 		return nil
 	}
 	f.asked = true
-	err := s.Rename(ctx, f.Name(), f.Target)
+	err := s.RenameAhead(ctx, f.Name(), f.Target, follows)
 	if r := refusal(err); r != nil {
 		if r.Command != "RNTO" {
 			return fmt.Errorf("%w: %w", ErrNoRename, err)

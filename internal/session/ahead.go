@@ -282,10 +282,13 @@ func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) err
 		if s.fresh().rename == rnfr {
 			s.Forget()
 			replies, err := s.exchangeAhead(a, rnto)
-			if err != nil || replies[0].Done() {
+			switch {
+			case err != nil || replies[0].Done():
 				return err
+			case replies[0].Code == 550 || replies[0].Code == 553:
+				return reply.Err("RNTO", replies[0])
 			}
-			// Perhaps the server wants the two closer together.
+			// 503 and the like: it has forgotten the RNFR, and changed nothing.
 		}
 		replies, err := s.exchangeAhead(a, rnfr, rnto)
 		if err != nil {

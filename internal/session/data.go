@@ -40,6 +40,9 @@ func (s *Session) intercept(line string) (send string, answer *reply.Reply, err 
 	case "LIST":
 		line = s.listing
 	}
+	if s.early && verb(line) == "STOR" {
+		s.ctl.Presume()
+	}
 	return line, nil, nil
 }
 

@@ -38,6 +38,7 @@ type Session struct {
 	stop    func() bool
 	opts    TransferOptions
 	storing bool
+	early   bool                  // an upload's content does not wait for the grant
 	listing string                // the listing command
 	consume func(io.Reader) error // takes the content of the next data connection whole
 	target  dataTarget            // where the next data connection leads
@@ -81,7 +82,7 @@ func (s *Session) begin(ctx context.Context) error {
 // again though all went well.
 func (s *Session) end(err error) error {
 	ctx := s.ctx
-	s.ctx, s.opts, s.storing, s.listing, s.consume = nil, TransferOptions{}, false, "", nil
+	s.ctx, s.opts, s.storing, s.early, s.listing, s.consume = nil, TransferOptions{}, false, false, "", nil
 	s.target, s.data, s.dialErr = dataTarget{}, nil, nil
 	if !s.stop() {
 		s.discard(ctx.Err())

@@ -48,6 +48,7 @@ type Control struct {
 	ahead    []string      // command lines sent before jlaffaye writes them, oldest first
 	written  []byte        // of the command line that jlaffaye is writing
 	answers  []byte        // of the reply that jlaffaye is reading
+	presumed bool          // jlaffaye was told of a 150 that has not come yet
 	last     reply.Reply
 	received int // replies read so far
 	lastVerb string
@@ -290,11 +291,26 @@ func (c *Control) Rest() {
 // Answer queues a reply for jlaffaye to read as if the server had sent it.
 func (c *Control) Answer(r reply.Reply) { c.answers = append(c.answers, r.Bytes()...) }
 
+// Presume tells jlaffaye that the server grants the transfer that is about to be asked for, before it has. The true 1xx
+// reply is passed over, and a refusal comes in place of the final reply.
+func (c *Control) Presume() {
+	c.presumed = true
+	c.Answer(reply.Reply{Code: 150, Lines: []string{"presumed"}})
+}
+
+// Granted tells whether the server granted the transfer that was presumed to be.
+func (c *Control) Granted() bool { return !c.presumed }
+
 // Read hands jlaffaye the next reply.
 func (c *Control) Read(p []byte) (int, error) {
 	if len(c.answers) == 0 {
-		final := c.started
+		final, timeout := c.started, c.timeout
 		r, err := c.Reply()
+		if err == nil && c.presumed && r.Preliminary() {
+			c.presumed, final = false, true
+			c.timeout = timeout // was meant for the final one
+			r, err = c.Reply()
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -326,7 +342,7 @@ func (c *Control) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	line := strings.TrimRight(string(c.written), "\r\n")
-	c.written = nil
+	c.written, c.presumed = nil, false
 	if c.opts.Intercept != nil {
 		send, answer, err := c.opts.Intercept(line)
 		if err != nil {

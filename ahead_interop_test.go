@@ -1,0 +1,109 @@
+//go:build interop && linux
+
+package ftpclient_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/interop"
+)
+
+// roundTrip is the latency that a far line adds.
+const roundTrip = 20 * time.Millisecond
+
+// far dials over a line with latency: each connection passes through a relay that carries every piece half a round trip later.
+func far(ctx context.Context, network, addr string) (net.Conn, error) {
+	time.Sleep(roundTrip)
+	server, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.Close() }()
+	client, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	relay, err := l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	go carry(relay.(*net.TCPConn), server.(*net.TCPConn))
+	go carry(server.(*net.TCPConn), relay.(*net.TCPConn))
+	return client, nil
+}
+
+type parcel struct {
+	data []byte
+	due  time.Time
+}
+
+func carry(from, to *net.TCPConn) {
+	line := make(chan parcel, 1<<14)
+	go func() {
+		for p := range line {
+			time.Sleep(time.Until(p.due))
+			_, _ = to.Write(p.data)
+		}
+		_ = to.CloseWrite()
+	}()
+	for {
+		buf := make([]byte, 64<<10)
+		n, err := from.Read(buf)
+		line <- parcel{buf[:n], time.Now().Add(roundTrip / 2)}
+		if err != nil {
+			close(line)
+			if err != io.EOF {
+				_ = to.SetLinger(0)
+			}
+			return
+		}
+	}
+}
+
+// Round trips per small file and connection on real servers, as time at a latency that outweighs all else.
+func TestInteropSmallFilesOverAFarLine(t *testing.T) {
+	for _, server := range []string{interop.VSFTPD, interop.ProFTPD, interop.PureFTPD} {
+		for _, mode := range []string{interop.Plain, interop.Explicit} {
+			c := interop.Cell{Server: server, TLS: mode}
+			t.Run(c.String(), func(t *testing.T) {
+				x := realTarget(t, c)
+				client := x.client(t, func(c *ftpclient.ServerConfig) { c.DialContext = far })
+				require.NoError(t, client.Ping(t.Context(), "srv"))
+				names := small(t, t.TempDir(), 60)
+				require.NoError(t, os.MkdirAll(filepath.Join(x.dir, "up"), 0o755))
+				x.own()
+				perFile := func(f func()) float64 {
+					begun := time.Now()
+					f()
+					return float64(time.Since(begun)) / float64(roundTrip) / float64(len(names))
+				}
+				up := perFile(func() {
+					_, err := client.UploadFiles(t.Context(), "srv", names, "up", oneWorker())
+					require.NoError(t, err)
+				})
+				local := t.TempDir()
+				down := perFile(func() {
+					_, err := client.DownloadFiles(t.Context(), "srv", remotes("up", names), local, oneWorker())
+					require.NoError(t, err)
+				})
+				assert.Equal(t, grown(t, filepath.Dir(names[0])), grown(t, local))
+				fmt.Printf("%-28s round trips per file: download %.2f, upload %.2f\n", c, down, up)
+			})
+		}
+	}
+}
