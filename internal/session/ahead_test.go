@@ -1,0 +1,164 @@
+package session_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/session"
+)
+
+// impatient is a server that holds the final reply to RETR until it has said what it makes of the commands that follow.
+func impatient(t *testing.T, say map[string]string, final string) *ftptest.ScriptServer {
+	t.Helper()
+	return ftptest.Script(t, func(c *ftptest.Conn) {
+		c.Send("220 ready\r\n")
+		var data *ftptest.DataListener
+		for {
+			line := c.ReadLine()
+			cmd, _, _ := strings.Cut(line, " ")
+			switch cmd {
+			case "EPSV":
+				data = c.Listen()
+				c.Send(data.EPSV())
+			case "RETR":
+				conn := data.Accept()
+				c.Send("150 here\r\n")
+				_, _ = io.WriteString(conn, "content")
+				_ = conn.Close()
+				for _, verb := range []string{"SIZE", "MDTM"} {
+					if !strings.HasPrefix(c.ReadLine(), verb) {
+						return
+					}
+					c.Send(say[verb] + "\r\n")
+				}
+				c.Send(final + "\r\n")
+			case "SIZE":
+				c.Send("213 7\r\n")
+			case "MDTM":
+				c.Send("213 20240102030405\r\n")
+			case "USER":
+				c.Send("331 password\r\n")
+			case "PASS":
+				c.Send("230 in\r\n")
+			case "TYPE", "NOOP":
+				c.Send("200 ok\r\n")
+			case "QUIT":
+				return
+			default:
+				c.Send("500 unknown\r\n")
+			}
+		}
+	})
+}
+
+func TestAFinalReplyAmongThoseToCommandsSentAheadIsFound(t *testing.T) {
+	for what, c := range map[string]struct {
+		size, mdtm, final string
+		ok                bool
+	}{
+		"refused at once":       {"500 busy", "500 busy", "226 done", true},
+		"refused by 450":        {"450 busy", "450 busy", "226 done", true},
+		"answered at once":      {"213 7", "213 20240102030405", "226 done", true},
+		"no final reply at all": {"500 busy", "500 busy", "200 ok", false},
+		"the transfer failed":   {"500 busy", "500 busy", "426 cut", false},
+		"it failed, and aborts": {"426 cut", "500 busy", "226 abort done", false},
+		"two final replies":     {"226 done", "226 done", "213 7", false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			srv := impatient(t, map[string]string{"SIZE": c.size, "MDTM": c.mdtm}, c.final)
+			cfg := scripted(srv)
+			s := dial(t, cfg)
+			r, err := s.Retrieve(t.Context(), "f", 0, session.TransferOptions{
+				Then: func() session.Ahead { return session.Ahead{Looks: []string{"f"}} },
+			})
+			require.NoError(t, err)
+			_, err = io.ReadAll(r)
+			require.NoError(t, err)
+			err = r.Close()
+			assert.True(t, cfg.Quirks.Late.Load(), "remembered")
+			if !c.ok {
+				require.Error(t, err)
+				gone(t, s, what)
+				return
+			}
+			require.NoError(t, err)
+			inStep(t, s, what)
+			look, err := s.Look(t.Context(), "f")
+			require.NoError(t, err)
+			assert.Equal(t, int64(7), look.Size)
+		})
+	}
+}
+
+func TestAnswersGivenAheadAreForTheirPathAndUsedOnce(t *testing.T) {
+	rec := newRecorder()
+	s := dial(t, scripted(ftptest.ScriptFTP(t, map[string]string{"f": "content", "g": "more content"}, rec.answer(nil))))
+	then := func() session.Ahead { return session.Ahead{Looks: []string{"g"}, Data: true} }
+	download := func() {
+		r, err := s.Retrieve(t.Context(), "f", 0, session.TransferOptions{Then: then})
+		require.NoError(t, err)
+		_, err = io.ReadAll(r)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+		rec.all()
+	}
+	look := func(name string, size int64) {
+		look, err := s.Look(t.Context(), name)
+		require.NoError(t, err)
+		assert.Equal(t, size, look.Size)
+	}
+	download()
+	look("g", 12)
+	assert.Empty(t, rec.all(), "known")
+	look("g", 12)
+	assert.Len(t, rec.all(), 2, "asked again")
+
+	download()
+	look("f", 7)
+	assert.Len(t, rec.all(), 2, "another path")
+	look("g", 12)
+	assert.Len(t, rec.all(), 2, "something else was asked meanwhile")
+
+	download()
+	s.Forget()
+	look("g", 12)
+	assert.Len(t, rec.all(), 2, "forgotten")
+
+	download()
+	got, err := fetch(t.Context(), s, "f", 0)
+	require.NoError(t, err)
+	assert.Equal(t, "content", got)
+	assert.Equal(t, []string{"RETR f"}, rec.all(), "the port is known")
+}
+
+func TestEagerContentThatIsRefusedCountsAsNotSent(t *testing.T) {
+	for _, refusal := range []string{"550 no", "226 done already", "425 no"} {
+		_, s := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "STOR", Do: ftptest.Refuse, Reply: refusal, Times: 1}}})
+		told := 0
+		opts := session.TransferOptions{Eager: true, Moved: func(n int) { told += n }}
+		sent, err := s.Store(t.Context(), "f", 0, strings.NewReader("content"), opts)
+		require.Error(t, err, refusal)
+		assert.Zero(t, sent)
+		assert.Zero(t, told)
+		if refusal[0] == '2' {
+			require.ErrorIs(t, err, reply.ErrMalformed)
+			gone(t, s, refusal)
+			continue
+		}
+		assert.Equal(t, refusal[:3], err.Error()[len("STOR: "):len("STOR: ")+3])
+		inStep(t, s, refusal)
+		sent, err = s.Store(t.Context(), "f", 0, strings.NewReader("content"), opts)
+		require.NoError(t, err)
+		assert.Equal(t, int64(7), sent)
+		assert.Equal(t, 7, told)
+		got, err := fetch(t.Context(), s, "f", 0)
+		require.NoError(t, err)
+		assert.Equal(t, "content", got)
+	}
+}
