@@ -4,6 +4,7 @@ package ftpclient_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -66,7 +67,7 @@ func carry(from, to *net.TCPConn) {
 		line <- parcel{buf[:n], time.Now().Add(roundTrip / 2)}
 		if err != nil {
 			close(line)
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				_ = to.SetLinger(0)
 			}
 			return

@@ -467,6 +467,14 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 	return err
 }
 
+// renaming is what follows the proof by size and time at once, if that is all.
+func (u *upload) renaming() session.Ahead {
+	if u.part.IsInPlace() || u.verifier.asksMore() || u.opts.Existing == FailExisting {
+		return session.Ahead{}
+	}
+	return session.Ahead{Rename: u.part.Name()}
+}
+
 // commit gives the file its time and its name.
 func (u *upload) commit(ctx context.Context, s *session.Session) error {
 	if u.preservesTime() && !u.source.ModTime().IsZero() {

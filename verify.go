@@ -451,14 +451,6 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 	return err
 }
 
-// renaming is what follows the proof by size and time at once, if that is all.
-func (u *upload) renaming() session.Ahead {
-	if u.part.IsInPlace() || u.verifier.asksMore() || u.opts.Existing == FailExisting {
-		return session.Ahead{}
-	}
-	return session.Ahead{Rename: u.part.Name()}
-}
-
 // Verify compares a remote file with a local one as mode says: VerifySize and VerifyBest take the proof that is there,
 // VerifyHash and VerifyReadBack insist. A difference is ErrMismatch, with both values in the Verification. The local file is
 // read once, if at all.
