@@ -238,3 +238,19 @@ func TestOddAnswersToCommandsSentAheadAreRememberedAndLoseNothing(t *testing.T) 
 		})
 	}
 }
+
+func TestAPortThatIsClosedBeforeItIsUsedIsNoFailure(t *testing.T) {
+	for _, d := range directions {
+		t.Run(d.name, func(t *testing.T) {
+			srv, client := serve(t, ftptest.Options{Reply: deadPort(9)})
+			local := filepath.Join(t.TempDir(), "here")
+			source, target := d.sides(srv, local, "there")
+			small(t, source, 20)
+			opts := oneWorker()
+			opts.Retry = never()
+			_, err := d.move(t.Context(), client, local, "there", opts)
+			require.NoError(t, err)
+			assert.Equal(t, grown(t, source), grown(t, target))
+		})
+	}
+}
