@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/remotefs"
@@ -484,4 +485,8 @@ func (u *upload) startOver(ctx context.Context, s *session.Session, reason error
 	}
 	u.part.Renew()
 	return nil
+}
+
+func sizeProof(local, remote int64) Verification {
+	return Verification{Method: VerifiedSize, Local: strconv.FormatInt(local, 10), Remote: strconv.FormatInt(remote, 10)}
 }

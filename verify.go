@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/corexalgo/ftpclient/internal/digest"
@@ -496,8 +495,4 @@ func (c *Client) Verify(ctx context.Context, server, remote, local string, mode 
 		return err
 	})
 	return proof, err
-}
-
-func sizeProof(local, remote int64) Verification {
-	return Verification{Method: VerifiedSize, Local: strconv.FormatInt(local, 10), Remote: strconv.FormatInt(remote, 10)}
 }
