@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +23,10 @@ var commands = []command{
 	{"get", []string{"URL", "LOCAL"}, "download a file", prepareGet},
 	{"put", []string{"LOCAL", "URL"}, "upload a file", preparePut},
 	{"verify", []string{"URL", "LOCAL"}, "print how a file, or with -r a tree, differs from a local one", prepareVerify},
+	{"mget", []string{"URLDIR", "LOCALDIR"}, "download all that is below a directory", prepareGetTree},
+	{"mput", []string{"LOCALDIR", "URLDIR"}, "upload all that is below a folder", preparePutTree},
+	{"mirror", []string{"SOURCE", "TARGET"}, "make a folder like another one: one is local, one a URL", prepareMirror},
+	{"cp", []string{"URL", "URL"}, "copy a file from one server to another", prepareCopy},
 	{"ls", []string{"URL"}, "list a directory, or with -r all below it", prepareList},
 	{"mkdir", []string{"URL"}, "make a directory, and those above it", prepareMkdir},
 	{"mv", []string{"URL", "PATH"}, "rename a file or directory on its server", prepareMove},
@@ -46,20 +51,25 @@ func (c command) flags() *flag.FlagSet {
 
 // usage is the command's call on one line.
 func (c command) usage() string {
-	words := []string{"ftpcp", c.name}
+	var flags []string
 	c.flags().VisitAll(func(f *flag.Flag) {
 		kind, _ := flag.UnquoteUsage(f)
-		words = append(words, "["+strings.TrimSpace("-"+f.Name+" "+kind)+"]")
+		flags = append(flags, "["+strings.TrimSpace("-"+f.Name+" "+kind)+"]")
 	})
-	return strings.Join(append(words, c.args...), " ")
+	if len(flags) > 3 { // too many for one line
+		flags = []string{"[flags]"}
+	}
+	return strings.Join(slices.Concat([]string{"ftpcp", c.name}, flags, c.args), " ")
 }
 
 const helpAfter = `
 URL is ftp://[user[:password]@]host[:port]/path, or ftpes:// for explicit and ftps:// for implicit TLS. The path begins
 at the login directory; an absolute one has two slashes, ftp://host//etc/motd. Without a password in the URL the one in
-the environment variable FTP_PASSWORD is used, if the URL names a user.
+the environment variable FTP_PASSWORD is used, if the URL names a user; of cp's second URL it is FTP_PASSWORD_TO.
 
-LOCAL may be a folder, or end in a slash: then the file has the same name there. So may the URL of put.
+LOCAL may be a folder, or end in a slash: then the file has the same name there. So may the URL of put, and cp's second.
+
+GLOB is matched with the path below the folder: * and ? stop at slashes, ** does not, as in '**/*.csv' or 'logs/**'.
 
 The exit status is 0 only if all was done and every file proved to be whole, 1 after a failure, 2 after wrong usage.
 `

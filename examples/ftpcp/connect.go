@@ -20,21 +20,40 @@ type place struct {
 
 // connect understands a URL. At most conns connections will be used; 0 is the library's default. It does no I/O.
 func (t *tool) connect(rawURL string, conns int) (*place, error) {
-	server, remote, err := ftpclient.ParseURL(rawURL)
+	name, server, remote, err := t.parse(rawURL, "FTP_PASSWORD")
 	if err != nil {
-		return nil, &usageError{err.Error()}
+		return nil, err
+	}
+	server.MaxConns = conns
+	client, err := t.newClient(map[string]ftpclient.ServerConfig{name: server})
+	if err != nil {
+		return nil, err
+	}
+	return &place{Client: client, server: name, path: remote}, nil
+}
+
+// parse understands a URL. A password that is missing in it is taken from an environment variable. The name of the server
+// is what messages say.
+func (t *tool) parse(rawURL, passwordEnv string) (name string, server ftpclient.ServerConfig, path string, err error) {
+	server, path, err = ftpclient.ParseURL(rawURL)
+	if err != nil {
+		return "", server, "", &usageError{err.Error()}
 	}
 	if server.Username != "" && server.Password == "" { // nobody's password is for an anonymous login
-		server.Password = ftpclient.Secret(t.env("FTP_PASSWORD"))
+		server.Password = ftpclient.Secret(t.env(passwordEnv))
 	}
 	server.InsecureSkipVerify = t.insecure
 	server.CAFile = t.caFile
-	server.MaxConns = conns
-	name := server.Host // what messages say
+	name = server.Host
 	if server.Port != 0 {
 		name = net.JoinHostPort(server.Host, strconv.Itoa(server.Port))
 	}
-	cfg := ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{name: server}}
+	return name, server, path, nil
+}
+
+// newClient makes a Client as the shared flags ask for.
+func (t *tool) newClient(servers map[string]ftpclient.ServerConfig) (*ftpclient.Client, error) {
+	cfg := ftpclient.Config{Servers: servers}
 	cfg.Retry.MaxRetries = t.retries
 	if t.retries == 0 { // which means the default there
 		cfg.Retry.MaxRetries = -1
@@ -46,7 +65,7 @@ func (t *tool) connect(rawURL string, conns int) (*place, error) {
 	if err != nil {
 		return nil, &usageError{err.Error()}
 	}
-	return &place{Client: client, server: name, path: remote}, nil
+	return client, nil
 }
 
 // isFolder reports whether the path can only be a folder's.
@@ -54,6 +73,9 @@ func (p *place) isFolder() bool { return p.path == "" || strings.HasSuffix(p.pat
 
 // base is the path's last element.
 func (p *place) base() string { return path.Base(p.path) }
+
+// shown is how messages call the place.
+func (p *place) shown() string { return p.server + ":" + p.path }
 
 // printable is s without what a terminal would obey.
 func printable(s string) string {

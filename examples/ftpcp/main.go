@@ -2,6 +2,8 @@
 //
 //	ftpcp get [-resume] ftp://user@host/path/file LOCAL
 //	ftpcp put [-resume] LOCAL ftpes://user@host/path/file
+//	ftpcp mget [-update] [-workers 8] URLDIR LOCALDIR
+//	ftpcp mirror [-n] [-delete] SOURCE TARGET
 //	ftpcp ls [-l] URL
 //	ftpcp help
 //
