@@ -65,6 +65,7 @@ func run(ctx context.Context, out io.Writer, size, rate int64) (err error) {
 		{"Download it again, cancel the call half way, and resume", d.cancelAndResume},
 		{"Verify what arrived", d.verify},
 		{"List the server's folders", d.list},
+		{fmt.Sprintf("Download a folder of %d small files, over several connections", smallFiles), d.downloadFolder},
 	} {
 		d.say("\n%d. %s", i+1, step.title)
 		if err := step.play(ctx); err != nil {

@@ -20,7 +20,7 @@ func TestTheDemonstrationSucceedsAndLeavesNothingBehind(t *testing.T) {
 	require.NoError(t, run(t.Context(), &out, 4<<20, 8<<20), out.String())
 	for _, words := range []string{
 		"upload disk.img: done", "retry 1", "download disk.img: failed", "resumed at",
-		"SHA-256 expected", "all equal", "texts/报告 2026.txt", "All of it worked",
+		"SHA-256 expected", "all equal", "texts/报告 2026.txt", "200/200 files: done", "200 files in", "All of it worked",
 	} {
 		assert.Contains(t, out.String(), words)
 	}

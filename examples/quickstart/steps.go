@@ -142,6 +142,41 @@ func (d *demo) list(ctx context.Context) error {
 	return nil
 }
 
+const smallFiles = 200
+
+// downloadFolder moves many files with one call. A second call finds out that there is nothing to do.
+func (d *demo) downloadFolder(ctx context.Context) error {
+	for i := range smallFiles {
+		name := filepath.Join(d.server.Dir(), "photos", fmt.Sprintf("album-%d", i/50+1), fmt.Sprintf("%03d.jpg", i+1))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := generate(name, 4096); err != nil {
+			return err
+		}
+	}
+	opts := &ftpclient.BatchOptions{TransferOptions: ftpclient.TransferOptions{
+		Existing: ftpclient.SkipSame,
+		Progress: ftpclient.NewProgressBar(d.out),
+	}}
+	local := filepath.Join(d.dir, "photos")
+	first, err := d.client.DownloadDir(ctx, "demo", "photos", local, opts)
+	if err != nil {
+		return err
+	}
+	opts.Progress = nil
+	second, err := d.client.DownloadDir(ctx, "demo", "photos", local, opts)
+	if err != nil {
+		return err
+	}
+	if first.Succeeded != smallFiles || second.Skipped != smallFiles {
+		return fmt.Errorf("%d files came, and %d were the same afterwards", first.Succeeded, second.Skipped)
+	}
+	d.say("   %d files in %.1f s. Called once more, it saw by the listings that all of", first.Succeeded, first.Elapsed.Seconds())
+	d.say("   them are the same, and moved nothing, in %.1f s.", second.Elapsed.Seconds())
+	return nil
+}
+
 // copy is the local path of the nth download.
 func (d *demo) copy(n int) string { return filepath.Join(d.dir, fmt.Sprintf("copy-%d.img", n)) }
 
