@@ -29,7 +29,7 @@ servers:
 
 	err := copyAll(t.Context(), config, "old", "new", []string{"a", "missing", "b"})
 	require.ErrorIs(t, err, os.ErrNotExist)
-	assert.ErrorContains(t, err, "missing")
+	require.ErrorContains(t, err, "missing")
 	for _, name := range []string{"a", "b"} {
 		got, err := os.ReadFile(filepath.Join(to.Dir(), name))
 		require.NoError(t, err)

@@ -28,8 +28,8 @@ func (f *batchFlags) register(flags *flag.FlagSet) {
 // options are the BatchOptions that the flags ask for, with r to follow the batch.
 func (f *batchFlags) options(r *report) *ftpclient.BatchOptions {
 	opts := &ftpclient.BatchOptions{Workers: f.workers, Include: f.include, Exclude: f.exclude, OnFile: r.follow}
-	if !r.tool.quiet && !r.tool.verbose {
-		opts.Progress = ftpclient.NewProgressBar(r.tool.stderr)
+	if !r.quiet && !r.verbose {
+		opts.Progress = ftpclient.NewProgressBar(r.stderr)
 	}
 	return opts
 }
