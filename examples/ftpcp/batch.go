@@ -122,9 +122,12 @@ func (r *report) conclude(ctx context.Context, result *ftpclient.BatchResult, er
 		r.complain(f)
 	}
 	text := r.target + ": " + r.sum(result, len(failures))
+	left := result.Total - result.Succeeded - result.Skipped - result.Failed
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted; %s; %s", text, r.goesOn)
+	case left > 0:
+		return fmt.Errorf("%s; ended early, %d not tried", text, left)
 	case err != nil || len(failures) > 0:
 		return errors.New(text)
 	}
@@ -144,7 +147,6 @@ func (r *report) sum(result *ftpclient.BatchResult, failed int) string {
 		{len(r.skipped), "skipped"},
 		{failed, "failed"},
 		{r.kept - result.Deleted, "not deleted"},
-		{result.Total - result.Succeeded - result.Skipped - result.Failed, "not tried"},
 	} {
 		if part.n > 0 {
 			text += fmt.Sprintf(", %d %s", part.n, part.what)

@@ -130,11 +130,11 @@ func TestOnlyMatchingFilesAreMoved(t *testing.T) {
 
 func TestAFileThatFailsIsNamedAndTheOthersAreThere(t *testing.T) {
 	faults := []ftptest.Fault{
-		{Cmd: "RETR", Path: "bad", Do: ftptest.Refuse, Reply: "553 not this one"},
-		{Cmd: "STOR", Path: "bad", Do: ftptest.Refuse, Reply: "553 not this one"},
+		{Cmd: "RETR", Path: "wrong", Do: ftptest.Refuse, Reply: "553 not this one"},
+		{Cmd: "STOR", Path: "wrong", Do: ftptest.Refuse, Reply: "553 not this one"},
 	}
 	bothWays(t, ftptest.Options{Faults: faults}, func(t *testing.T, _ *ftptest.Server, w way) {
-		plant(t, w.source, "a", "bad", "c/bad", "c/d", "e")
+		plant(t, w.source, "a", "c/d", "c/wrong", "e", "wrong")
 		for _, args := range [][]string{w.call("-quiet"), w.mirror("-quiet")} {
 			require.NoError(t, os.RemoveAll(w.target))
 			o := ftpcp(t, args...)
@@ -142,8 +142,8 @@ func TestAFileThatFailsIsNamedAndTheOthersAreThere(t *testing.T) {
 			assert.Equal(t, []string{"a", "c/d", "e"}, files(t, w.target))
 			lines := strings.Split(strings.TrimSpace(o.stderr), "\n")
 			require.Len(t, lines, 3, o.stderr)
-			assert.Regexp(t, `^ftpcp: .*tree/bad.*not this one`, lines[0])
-			assert.Regexp(t, `^ftpcp: .*tree/c/bad.*not this one`, lines[1])
+			assert.Regexp(t, `^ftpcp: .*tree/c/wrong.*not this one`, lines[0])
+			assert.Regexp(t, `^ftpcp: .*tree/wrong.*not this one`, lines[1])
 			assert.Regexp(t, `^ftpcp: .*: 3 files, 5 bytes in \S+ s, 2 failed$`, lines[2])
 		}
 	})
@@ -212,11 +212,11 @@ func TestAMirrorDeletesOnlyWhenAskedTo(t *testing.T) {
 
 func TestAMirrorThatCannotCopyAllDeletesNothingAndSaysSo(t *testing.T) {
 	faults := []ftptest.Fault{
-		{Cmd: "RETR", Path: "bad", Do: ftptest.Refuse, Reply: "553 not this one"},
-		{Cmd: "STOR", Path: "bad", Do: ftptest.Refuse, Reply: "553 not this one"},
+		{Cmd: "RETR", Path: "wrong", Do: ftptest.Refuse, Reply: "553 not this one"},
+		{Cmd: "STOR", Path: "wrong", Do: ftptest.Refuse, Reply: "553 not this one"},
 	}
 	bothWays(t, ftptest.Options{Faults: faults}, func(t *testing.T, _ *ftptest.Server, w way) {
-		plant(t, w.source, "a", "bad")
+		plant(t, w.source, "a", "wrong")
 		plant(t, w.target, "old")
 		o := ftpcp(t, w.mirror("-delete")...)
 		assert.Equal(t, 1, o.status)
@@ -336,6 +336,7 @@ func TestAnInterruptedBatchSaysSoAndGoesOnWhereItWas(t *testing.T) {
 			o := ftpcp(t, append(again, args...)...)
 			o.succeeds(t)
 			holds(t, file, target, "big")
+			assert.Positive(t, srv.Stats().Commands["REST"], "it was continued")
 			assert.Zero(t, hidden(t, target), "no partial is left")
 		})
 	}
@@ -373,4 +374,26 @@ func TestACopyMayBeEncryptedOnOneSideOnly(t *testing.T) {
 	ftpcp(t, "cp", "-cacert", ca, secret.URL("g"), plain.URL("h")).succeeds(t)
 	holds(t, content(1000), plain.Dir(), "h")
 	ftpcp(t, "cp", plain.URL("f"), secret.URL("i")).fails(t, 1, "certificate")
+}
+
+func TestABatchThatEndsEarlySaysWhatWasNotTried(t *testing.T) {
+	srv := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "STOR", Path: "wrong", Do: ftptest.Refuse, Reply: "452 disk full"}}})
+	local := t.TempDir()
+	plant(t, local, "a", "wrong", "z")
+	o := ftpcp(t, "mput", "-quiet", local, srv.URL("tree"))
+	assert.Equal(t, 1, o.status)
+	assert.Contains(t, o.stderr, "452 disk full\n")
+	assert.Regexp(t, `: 1 files, 1 bytes in \S+ s, 1 failed; ended early, 1 not tried\n$`, o.stderr)
+}
+
+func TestWhatMgetFetchedIsTheSameForItsUpdate(t *testing.T) {
+	srv, local := serve(t, ftptest.Options{}), t.TempDir()
+	plant(t, srv.Dir(), "a")
+	old := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	require.NoError(t, os.Chtimes(filepath.Join(srv.Dir(), "a"), old, old))
+	ftpcp(t, "mget", srv.URL(""), local).succeeds(t)
+	o := ftpcp(t, "mget", "-update", srv.URL(""), local)
+	o.succeeds(t)
+	assert.Contains(t, o.stderr, "0 files, 0 bytes in 0.")
+	assert.Contains(t, o.stderr, ", 1 unchanged\n")
 }
