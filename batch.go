@@ -143,6 +143,7 @@ func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []str
 		}
 	}
 	collide(tasks, safepath.FoldSystem, func(t task) string { return t.rel })
+	lonely(tasks)
 	return c.batch(ctx, opts, server, tasks, pass{tasks: func(*batch) iter.Seq[task] { return slices.Values(tasks) }})
 }
 
@@ -154,6 +155,7 @@ func (c *Client) UploadFiles(ctx context.Context, server string, locals []string
 		tasks[i] = task{Job: Job{Direction: Up, Server: server, Remote: path.Join(remoteDir, filepath.Base(local)), Local: local}}
 	}
 	collide(tasks, safepath.FoldNone, func(t task) string { return t.Remote })
+	lonely(tasks)
 	return c.batch(ctx, opts, server, tasks, pass{tasks: func(*batch) iter.Seq[task] { return slices.Values(tasks) }})
 }
 
@@ -435,7 +437,7 @@ func (b *batch) judge(t task, err error) {
 	var unreachable *unreachableError
 	switch {
 	case b.opts.StopOnError, errors.Is(err, fs.ErrClosed), errors.Is(err, ErrTooManyReconnects),
-		t.Direction == Down && retry.DiskFull(err), t.Direction == Up && reply.Code(err) == 452:
+		t.Direction == Down && retry.DiskFull(err), t.Direction == Up && reply.Code(err) == 452 && len(b.servers) == 1:
 		b.end(err)
 	case srv == nil || b.servers[srv] == nil:
 	case errors.Is(err, ErrAuth), errors.As(err, &unreachable) && srv.pool.Stats().Open == 0:

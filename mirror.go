@@ -18,6 +18,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/mirror"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/session"
 )
 
 // Compare says when a file is taken to be the same on both sides of a mirror.
@@ -336,10 +337,28 @@ func (a *application) mkdir(remote, rel string) action {
 
 var errChangedSince = errors.New("changed since the plan was made")
 
+// stillOf asks whether a remote file has the size that it had.
+func (o *operation) stillOf(size int64) error {
+	return o.names().Try(func(s *session.Session) error {
+		look, err := s.Look(o.ctx, o.path)
+		if err == nil && look.SizeErr == nil && size >= 0 && look.Size != size {
+			err = errChangedSince
+		}
+		return err
+	})
+}
+
 // remove deletes just what the plan saw.
 func (a *application) remove(rel string, act Action) action {
 	if a.plan.Direction == Up {
-		return func(op *operation) error { return op.names().RemoveAs(act.Remote, act.IsDir) }
+		return func(op *operation) error {
+			if !act.IsDir {
+				if err := op.stillOf(act.Size); err != nil {
+					return err
+				}
+			}
+			return op.names().RemoveAs(act.Remote, act.IsDir)
+		}
 	}
 	return func(*operation) error {
 		info, err := a.tree.Lstat(rel)

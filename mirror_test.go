@@ -180,27 +180,32 @@ func TestASourceThatIsNotThereIsNoEmptyOne(t *testing.T) {
 	}
 }
 
-func TestDeletionsWaitForCopiesAndSparedWhatChangedSince(t *testing.T) {
-	srv, client := serve(t, ftptest.Options{})
-	local := t.TempDir()
-	put(t, srv, "there/new", []byte("new"))
-	for _, name := range []string{"old", "dir/old"} {
-		require.NoError(t, writeAll(filepath.Join(local, name), name))
-	}
-	plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(directions[0], deletes))
-	require.NoError(t, err)
-	srv.SetFaults(ftptest.Fault{Cmd: "RETR", Do: ftptest.Refuse, Reply: "553 no"})
-	result, err := client.Apply(t.Context(), plan, nil)
-	require.Error(t, err)
-	assert.Zero(t, result.Deleted)
-	assert.FileExists(t, filepath.Join(local, "old"))
+func TestDeletionsWaitForCopiesAndSpareWhatChangedSince(t *testing.T) {
+	for _, d := range directions {
+		t.Run(d.name, func(t *testing.T) {
+			srv, client := serve(t, ftptest.Options{})
+			local := filepath.Join(t.TempDir(), "here")
+			source, target := d.sides(srv, local, "there")
+			require.NoError(t, writeAll(filepath.Join(source, "new"), "new"))
+			for _, name := range []string{"old", "dir/old"} {
+				require.NoError(t, writeAll(filepath.Join(target, name), name))
+			}
+			plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(d, deletes))
+			require.NoError(t, err)
+			srv.SetFaults(ftptest.Fault{Cmd: "RETR", Do: ftptest.Refuse, Reply: "553 no"}, ftptest.Fault{Cmd: "STOR", Do: ftptest.Refuse, Reply: "553 no"})
+			result, err := client.Apply(t.Context(), plan, nil)
+			require.Error(t, err)
+			assert.Zero(t, result.Deleted)
+			assert.FileExists(t, filepath.Join(target, "old"))
 
-	srv.SetFaults()
-	require.NoError(t, writeAll(filepath.Join(local, "dir/appeared"), "since"))
-	require.NoError(t, writeAll(filepath.Join(local, "old"), "grown since"))
-	_, err = client.Apply(t.Context(), plan, nil)
-	require.Error(t, err)
-	assert.Equal(t, map[string]string{"new": "new", "old": "grown since", "dir/appeared": "since"}, grown(t, local))
+			srv.SetFaults()
+			require.NoError(t, writeAll(filepath.Join(target, "dir/appeared"), "since"))
+			require.NoError(t, writeAll(filepath.Join(target, "old"), "grown since"))
+			_, err = client.Apply(t.Context(), plan, nil)
+			require.Error(t, err)
+			assert.Equal(t, map[string]string{"new": "new", "old": "grown since", "dir/appeared": "since"}, grown(t, target))
+		})
+	}
 }
 
 func TestAPlanIsDataThatCanBeFilteredAndWritten(t *testing.T) {

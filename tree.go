@@ -70,6 +70,17 @@ func collide(tasks []task, folding safepath.Folding, target func(task) string) {
 	}
 }
 
+// lonely marks the tasks for which a listing of their remote directory would be of no use to others.
+func lonely(tasks []task) {
+	count := map[string]int{}
+	for _, t := range tasks {
+		count[path.Dir(t.Remote)]++
+	}
+	for i := range tasks {
+		tasks[i].alone = count[path.Dir(tasks[i].Remote)] == 1
+	}
+}
+
 // A pass is tasks that are done before the next pass begins, one after the other if need be.
 type pass struct {
 	tasks   func(*batch) iter.Seq[task]

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -396,4 +397,22 @@ func TestWhatMgetFetchedIsTheSameForItsUpdate(t *testing.T) {
 	o.succeeds(t)
 	assert.Contains(t, o.stderr, "0 files, 0 bytes in 0.")
 	assert.Contains(t, o.stderr, ", 1 unchanged\n")
+}
+
+func TestTreeIsProvedByAChecksumFile(t *testing.T) {
+	srv := serve(t, ftptest.Options{})
+	write(t, srv.Dir(), "pub/good", []byte("good"))
+	write(t, srv.Dir(), "pub/sub/bad", []byte("bad"))
+	sums := fmt.Sprintf("%x  good\n%x  sub/bad\n", sha256.Sum256([]byte("good")), sha256.Sum256([]byte("worse")))
+	write(t, srv.Dir(), "pub/SHA256SUMS", []byte(sums))
+	here := write(t, t.TempDir(), "sums", []byte(sums))
+	for _, name := range []string{"SHA256SUMS", here} {
+		local := t.TempDir()
+		o := ftpcp(t, "mget", "-quiet", "-sums", name, srv.URL("pub"), local)
+		assert.Equal(t, 1, o.status, o.stderr)
+		assert.Contains(t, o.stderr, "sub/bad")
+		holds(t, []byte("good"), filepath.Join(local, "good"))
+		assert.NoFileExists(t, filepath.Join(local, "sub/bad"))
+	}
+	ftpcp(t, "mget", "-quiet", "-sums", "absent", srv.URL("pub"), t.TempDir()).fails(t, 1, "absent")
 }

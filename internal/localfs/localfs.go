@@ -4,7 +4,6 @@ package localfs
 import (
 	"io/fs"
 	"iter"
-	"os"
 	"path/filepath"
 	"syscall"
 )
@@ -17,8 +16,8 @@ type Entry struct {
 }
 
 // Walk yields all that is below dir, in lexical order, directories before what is in them. A folder that cannot be read
-// comes with its error, after it came by itself; dir, whose Path is "", comes with an error only. A file that vanishes
-// meanwhile is not there.
+// comes with its error, after it came by itself; dir, whose Path is "", comes with an error only. What vanishes meanwhile is
+// an error, too: it may be the whole disk.
 func Walk(dir string) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		root := filepath.Clean(dir) + string(filepath.Separator) // which leads through a link to the folder
@@ -40,9 +39,6 @@ func Walk(dir string) iter.Seq[Entry] {
 			}
 			if err == nil {
 				e.Info, e.Err = d.Info()
-			}
-			if os.IsNotExist(e.Err) && e.Path != "" {
-				return nil
 			}
 			if !yield(e) {
 				return fs.SkipAll
