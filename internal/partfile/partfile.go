@@ -91,14 +91,15 @@ func Open(dir *os.Root, name string, src Source) (*File, error) {
 // Tidy removes what a process that was killed may have left beside a target that needs nothing more: each such process held
 // the lock, and removed it last.
 func Tidy(dir *os.Root, name string, src Source) error {
-	if _, err := dir.Lstat(safepath.Hidden(name, nameKey(name), safepath.Lock)); err != nil {
+	_, err := dir.Lstat(safepath.Hidden(name, nameKey(name), safepath.Lock))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	f, err := Open(dir, name, src)
-	if errors.Is(err, ErrInUse) {
+	switch {
+	case errors.Is(err, ErrInUse):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	return errors.Join(f.Discard(), f.Close())
