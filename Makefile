@@ -41,7 +41,7 @@ bench: ## COUNT runs into bin/bench.txt, and their medians; compare two such fil
 interop: ## the suite against real servers; as root, see CONTRIBUTING.md
 	internal/interop/install.sh
 	go test -tags interop -race -count=1 ./internal/interop/...
-	go test -tags interop -count=1 -timeout 20m -run "^TestInterop$$" .
+	go test -tags interop -count=1 -timeout 20m -run "^TestInterop" .
 
 cover:
 	mkdir -p bin
