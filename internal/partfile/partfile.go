@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,13 +37,14 @@ type State struct {
 	ModTime time.Time // MDTM; zero unknown
 	Unique  string    // MLST's unique fact; "" unknown
 	Offset  int64     // bytes from the start that are on the disk for good
+	Parts   []Range   // those beyond Offset, in order and with gaps between them
 
 	DigestName string // name of the hash whose state Digest is; "" none
 	Digest     []byte // its marshalled state, covering exactly the bytes [0, Offset)
 }
 
 // A File is the download of one remote file to one target. Its methods may be called from several goroutines, but only
-// one of them may write. What a target is, a whole file, changes in Commit only.
+// one of them may write, unless all do by WriteAt. What a target is, a whole file, changes in Commit only.
 type File struct {
 	dir        *os.Root
 	name       string
@@ -56,6 +58,7 @@ type File struct {
 
 	mu       sync.Mutex // guards what is below
 	file     *os.File   // the open partial; nil: none
+	parts    []Range    // what is held beyond offset, as in a State
 	begun    bool       // Start or Continue took over the partial; until then it belongs to an earlier call
 	about    State      // as given to Start or Continue; Offset and digest are those of the last Continue
 	digest   hash.Hash  // nil: none wanted, or bytes went past it
@@ -127,8 +130,8 @@ func (f *File) saved() (State, error) {
 		return State{}, fmt.Errorf("the partial file is gone: %w", fs.ErrNotExist)
 	case err != nil:
 		return State{}, err
-	case info.Size() < s.Offset:
-		return State{}, fmt.Errorf("the partial file has %d bytes, shorter than its durable offset %d", info.Size(), s.Offset)
+	case info.Size() < s.end():
+		return State{}, fmt.Errorf("the partial file has %d bytes, shorter than its durable offset %d", info.Size(), s.end())
 	}
 	// A process killed between the link and the removal of an exclusive commit leaves both names on one file: to continue
 	// the partial would be to write into the finished target.
@@ -152,13 +155,14 @@ func (f *File) Start(s State) error {
 	if err != nil {
 		return err
 	}
-	s.Offset, s.DigestName, s.Digest = 0, "", nil
+	s.Offset, s.Parts, s.DigestName, s.Digest = 0, nil, "", nil
 	f.begin(file, s)
 	return nil
 }
 
-// Continue reopens the saved partial, cuts it at s.Offset and goes on from there. s is what Saved returned; its Offset
-// may be lower, never higher, as nothing vouches for the bytes beyond.
+// Continue reopens the saved partial, cuts it where nothing more is known to be good and goes on from there. s is what
+// Saved returned; without its Parts they are given up, and then its Offset may be lower, never higher, as nothing vouches
+// for the bytes beyond.
 func (f *File) Continue(s State) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -175,6 +179,9 @@ func (f *File) Continue(s State) error {
 	if s.Offset < 0 || s.Offset > saved.Offset {
 		return fmt.Errorf("cannot continue at %d: only %d bytes are known to be good", s.Offset, saved.Offset)
 	}
+	if len(s.Parts) > 0 && (s.Offset != saved.Offset || !slices.Equal(s.Parts, saved.Parts)) {
+		return errors.New("cannot continue with other parts than those that are known to be good")
+	}
 	if s.Offset < saved.Offset {
 		s.DigestName, s.Digest = "", nil
 	}
@@ -183,11 +190,11 @@ func (f *File) Continue(s State) error {
 		return err
 	}
 	// The sidecar goes first: a kill between the two leaves a partial that is longer than it says, which is fine.
-	if s.Offset < saved.Offset {
+	if s.Held() < saved.Held() {
 		err = f.writeSidecar(s)
 	}
 	if err == nil {
-		err = file.Truncate(s.Offset)
+		err = file.Truncate(s.end())
 	}
 	if err == nil {
 		_, err = file.Seek(s.Offset, io.SeekStart)
@@ -203,11 +210,13 @@ func (f *File) begin(file *os.File, s State) {
 	f.file, f.begun, f.about = file, true, s
 	f.digest, f.digestAs = nil, ""
 	f.offset.Store(s.Offset)
-	f.checkpoint.reset(s.Offset)
+	f.parts = slices.Clone(s.Parts)
+	f.checkpoint.reset(s.Held())
 }
 
 // Keep makes everything written so far durable, the data before the sidecar that speaks of it. Where the disk is too full
-// for the sidecar it gives back some of the partial's end.
+// for the sidecar it gives back some of the partial's end, unless there are parts, which then stay as the last checkpoint
+// tells.
 func (f *File) Keep() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -216,18 +225,18 @@ func (f *File) Keep() error {
 
 func (f *File) keep() error {
 	f.checkpoint.wait()
-	if f.file == nil || f.offset.Load() == 0 {
+	if f.file == nil || f.empty() {
 		return nil
 	}
 	if err := f.checkpoint.failure(); err != nil {
 		return err
 	}
 	s := f.snapshot()
-	if f.checkpoint.saved.Load() == s.Offset && f.exists(f.state) {
+	if f.checkpoint.saved.Load() == s.Held() && f.exists(f.state) {
 		return nil
 	}
 	err := f.checkpoint.save(f.file, s)
-	if err == nil || f.checkpoint.failure() != nil {
+	if err == nil || f.checkpoint.failure() != nil || len(s.Parts) > 0 {
 		return err
 	}
 	cut := max(s.Offset-spare, f.checkpoint.saved.Load())
@@ -245,6 +254,8 @@ func (f *File) keep() error {
 	return f.checkpoint.save(f.file, f.snapshot())
 }
 
+func (f *File) empty() bool { return f.offset.Load() == 0 && len(f.parts) == 0 }
+
 // spare is given back to a disk that is too full for the sidecar, which needs one block of it.
 const spare = 64 << 10
 
@@ -257,7 +268,7 @@ func (f *File) Close() error {
 		return nil
 	}
 	err := f.keep()
-	if f.begun && f.offset.Load() == 0 {
+	if f.begun && f.empty() {
 		err = errors.Join(err, f.discard())
 	}
 	f.closed = true
@@ -280,6 +291,7 @@ func (f *File) discard() error {
 	}
 	f.begun = false
 	f.offset.Store(0)
+	f.parts = nil
 	had, err := f.remove(f.state)
 	if err != nil {
 		return err

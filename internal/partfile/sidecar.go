@@ -12,9 +12,12 @@ import (
 	"time"
 )
 
+// A sidecar without parts is of the first version, which older programs read; one with parts they refuse.
 const (
-	sidecarVersion = 1
-	maxSidecar     = 64 << 10
+	versionPlain = 1
+	versionParts = 2
+
+	maxSidecar = 64 << 10
 )
 
 // envelope is the sidecar as it is on the disk. The checksum covers the payload's bytes as they are written.
@@ -30,6 +33,7 @@ type payload struct {
 	ModTime    time.Time `json:"mod_time"`
 	Unique     []byte    `json:"unique,omitempty"` // bytes, as a server may send what is no UTF-8
 	Offset     int64     `json:"offset"`
+	Parts      []Range   `json:"parts,omitempty"`
 	DigestName string    `json:"digest_name,omitempty"`
 	Digest     []byte    `json:"digest,omitempty"`
 }
@@ -43,13 +47,18 @@ func encode(src Source, s State) ([]byte, error) {
 		ModTime:    s.ModTime.UTC(),
 		Unique:     []byte(s.Unique),
 		Offset:     s.Offset,
+		Parts:      s.Parts,
 		DigestName: s.DigestName,
 		Digest:     s.Digest,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(envelope{Version: sidecarVersion, SHA256: checksum(p), Payload: p})
+	version := versionPlain
+	if len(s.Parts) > 0 {
+		version = versionParts
+	}
+	return json.Marshal(envelope{Version: version, SHA256: checksum(p), Payload: p})
 }
 
 func checksum(p []byte) string {
@@ -63,7 +72,7 @@ func decode(data []byte, src Source) (State, error) {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return State{}, fmt.Errorf("sidecar damaged: %w", err)
 	}
-	if e.Version != sidecarVersion {
+	if e.Version != versionPlain && e.Version != versionParts {
 		return State{}, fmt.Errorf("sidecar of unknown version %d", e.Version)
 	}
 	if checksum(e.Payload) != e.SHA256 {
@@ -81,14 +90,19 @@ func decode(data []byte, src Source) (State, error) {
 	case p.Size >= 0 && p.Offset > p.Size:
 		return State{}, fmt.Errorf("sidecar damaged: offset %d of %d bytes", p.Offset, p.Size)
 	}
-	return State{
+	s := State{
 		Size:       p.Size,
 		ModTime:    p.ModTime.UTC(),
 		Unique:     string(p.Unique),
 		Offset:     p.Offset,
+		Parts:      p.Parts,
 		DigestName: p.DigestName,
 		Digest:     p.Digest,
-	}, nil
+	}
+	if err := s.check(); err != nil {
+		return State{}, err
+	}
+	return s, nil
 }
 
 func (f *File) readSidecar() (State, error) {

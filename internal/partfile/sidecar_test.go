@@ -32,7 +32,7 @@ func TestAnUnusableSidecarSaysWhy(t *testing.T) {
 		"damaged: too long":                  good + strings.Repeat(" ", 64<<10),
 		"damaged: wrong checksum":            strings.Replace(good, `"size":100`, `"size":999`, 1),
 		"damaged: unexpected end":            "",
-		"unknown version 2":                  strings.Replace(good, `"version":1`, `"version":2`, 1),
+		"unknown version 3":                  strings.Replace(good, `"version":1`, `"version":3`, 1),
 		"of another source":                  string(sidecar(other, state)),
 		"10 bytes, shorter than its durable": string(sidecar(source, far)),
 		"offset 101 of 100 bytes":            string(sidecar(source, beyond)),
@@ -132,6 +132,7 @@ func FuzzSidecar(f *testing.F) {
 	f.Add([]byte(`{"version":1}`))
 	f.Add([]byte(`{"version":1,"sha256":"","payload":null}`))
 	f.Add([]byte(strings.Replace(string(e.Payload), `:10`, `:-10`, 1)))
+	f.Add([]byte(strings.Replace(string(e.Payload), `:10`, `:10,"parts":[{"from":20,"to":30}]`, 1)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, sidecar := range [][]byte{data, partfile.Envelope(string(data))} {
 			s, err := partfile.Decode(sidecar, source)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,8 @@ const (
 	checkpointEvery = 2 * time.Second
 )
 
-// Offset is the length of the partial as written so far: where Start or Continue began, and all bytes since.
+// Offset is the length of the partial as written so far, without its parts: where Start or Continue began, and all bytes
+// since.
 func (f *File) Offset() int64 { return f.offset.Load() }
 
 // Write appends p. It never waits for the disk to flush, but fails with the error of an earlier flush: what such an error
@@ -31,6 +33,9 @@ func (f *File) Write(p []byte) (int, error) {
 	defer f.mu.Unlock()
 	if err := f.usable(); err != nil {
 		return 0, err
+	}
+	if len(f.parts) > 0 {
+		return 0, errParts
 	}
 	n, err := f.file.Write(p)
 	f.offset.Add(int64(n))
@@ -114,15 +119,15 @@ func (f *File) usable() error {
 
 // consider starts a checkpoint if one is due and none is running.
 func (f *File) consider() {
-	if f.checkpoint.due(f.offset.Load()) {
+	if f.checkpoint.due(sum(f.offset.Load(), f.parts)) {
 		f.checkpoint.start(f.file, f.snapshot())
 	}
 }
 
-// snapshot is the State of this moment. Only the writer's goroutine takes one, so offset and digest agree.
+// snapshot is the State of this moment. The caller holds mu, as all do that change it, so that its fields agree.
 func (f *File) snapshot() State {
 	s := f.about
-	s.Offset, s.DigestName, s.Digest = f.offset.Load(), "", nil
+	s.Offset, s.Parts, s.DigestName, s.Digest = f.offset.Load(), slices.Clone(f.parts), "", nil
 	if m, ok := f.digest.(encoding.BinaryMarshaler); ok {
 		if state, err := m.MarshalBinary(); err == nil {
 			s.DigestName, s.Digest = f.digestAs, state
@@ -138,21 +143,21 @@ type checkpointer struct {
 
 	running sync.WaitGroup
 	busy    atomic.Bool
-	saved   atomic.Int64 // the offset in the sidecar
+	saved   atomic.Int64 // how many bytes the sidecar speaks of
 	err     atomic.Pointer[error]
 
-	at   int64 // offset and time of the last start; the writer's
+	at   int64 // how many bytes there were at the last start, and its time; the writers'
 	when time.Time
 }
 
-func (c *checkpointer) reset(offset int64) {
+func (c *checkpointer) reset(held int64) {
 	c.err.Store(nil)
-	c.saved.Store(offset)
-	c.at, c.when = offset, time.Now()
+	c.saved.Store(held)
+	c.at, c.when = held, time.Now()
 }
 
-func (c *checkpointer) due(offset int64) bool {
-	if offset == c.at || (offset-c.at < checkpointBytes && time.Since(c.when) < checkpointEvery) {
+func (c *checkpointer) due(held int64) bool {
+	if held == c.at || (held-c.at < checkpointBytes && time.Since(c.when) < checkpointEvery) {
 		return false
 	}
 	return !c.busy.Load()
@@ -160,7 +165,7 @@ func (c *checkpointer) due(offset int64) bool {
 
 // start has one goroutine run until its checkpoint is done; wait waits for it.
 func (c *checkpointer) start(file *os.File, s State) {
-	c.at, c.when = s.Offset, time.Now()
+	c.at, c.when = s.Held(), time.Now()
 	c.busy.Store(true)
 	c.running.Go(func() {
 		defer c.busy.Store(false)
@@ -176,7 +181,7 @@ func (c *checkpointer) save(file *os.File, s State) error {
 	if err := c.write(s); err != nil {
 		return err
 	}
-	c.saved.Store(s.Offset)
+	c.saved.Store(s.Held())
 	return nil
 }
 
