@@ -20,6 +20,9 @@ import (
 // ErrClosed is returned by Acquire once Close was called.
 var ErrClosed = errors.New("pool: closed")
 
+// ErrBusy is returned by TryAcquire where Acquire would have to wait.
+var ErrBusy = errors.New("pool: no connection to spare")
+
 // The causes of a Discarded event that come from no Ping.
 var (
 	errUnusable = errors.New("pool: nothing more may be sent on the connection")
@@ -184,6 +187,34 @@ func (p *Pool[C]) Waiting() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.waiting > 0
+}
+
+// TryAcquire is Acquire for those who can do without: it does not queue, nor overtake who does, and is ErrBusy where all
+// connections that the limit allows are in use, or the peer refuses one more.
+func (p *Pool[C]) TryAcquire(ctx context.Context) (*Lease[C], error) {
+	if !p.begin() {
+		return nil, ErrClosed
+	}
+	defer p.calls.Done()
+	caller := ctx
+	ctx, release := p.join(ctx)
+	defer release()
+
+	since := p.gate.count()
+	if !p.units.TryAcquire(1) {
+		return nil, ErrBusy
+	}
+	lease, err := p.fill(ctx, since)
+	switch {
+	case err == nil:
+		return lease, nil
+	case errors.Is(err, errWithheld):
+		return nil, ErrBusy
+	case ctx.Err() != nil:
+		return nil, ended(caller)
+	default:
+		return nil, err
+	}
 }
 
 // fill turns the unit that its caller holds into a lease; on an error the unit is gone.
