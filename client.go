@@ -293,6 +293,20 @@ func (o *operation) borrow() (s *session.Session, reused bool, done func(), err 
 	}, nil
 }
 
+// useSpare is use of a connection that nobody else wants: it is pool.ErrBusy at once where there is none. ctx bounds the
+// look for it.
+func (o *operation) useSpare(ctx context.Context, f func(*session.Session) error) error {
+	lease, err := o.srv.pool.TryAcquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		lease.Conn().Forget()
+		lease.Release()
+	}()
+	return f(lease.Conn())
+}
+
 // lost tells an error of a connection that went away, as idle ones do, from one that was waited for in vain.
 func lost(err error) bool { return retry.Retryable(err) && !timedOut(err) }
 
@@ -303,7 +317,12 @@ func timedOut(err error) bool {
 
 // try runs attempt until it succeeds or the policy ends it.
 func (o *operation) try(policy RetryPolicy, attempt retry.Attempt) (int, error) {
-	return retry.Do(o.ctx, retry.Policy(policy.withDefaults()), func(n int, wait time.Duration, err error) {
+	return o.tryUntil(o.ctx, policy, attempt)
+}
+
+// tryUntil is try that ends with ctx.
+func (o *operation) tryUntil(ctx context.Context, policy RetryPolicy, attempt retry.Attempt) (int, error) {
+	return retry.Do(ctx, retry.Policy(policy.withDefaults()), func(n int, wait time.Duration, err error) {
 		o.log.Info("ftp retry", slog.Int("attempt", n), slog.Duration("wait", wait), slog.String("cause", err.Error()))
 		if o.lane != nil {
 			o.lane.pause() // others may have the connection, and the next task, while this one waits

@@ -21,7 +21,15 @@ import (
 const childVar = "FTPCLIENT_TEST_CHILD"
 
 // children say what a child does before its transfer.
-var children = map[string]func() error{"transfer": func() error { return nil }}
+var children = map[string]func() error{
+	"transfer": func() error { return nil },
+	"segments": func() error {
+		childSegments = 4
+		return nil
+	},
+}
+
+var childSegments int
 
 func TestMain(m *testing.M) {
 	if prepare, ok := children[os.Getenv(childVar)]; ok {
@@ -52,7 +60,7 @@ func transferAsChild(args []string) error {
 		return err
 	}
 	var begun atomic.Bool
-	opts := &ftpclient.TransferOptions{Resume: true, Retry: never(), Progress: func(ftpclient.Progress) {
+	opts := &ftpclient.TransferOptions{Resume: true, Retry: never(), Segments: childSegments, Progress: func(ftpclient.Progress) {
 		if !begun.Swap(true) {
 			fmt.Println("begun")
 		}

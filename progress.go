@@ -116,17 +116,19 @@ func (m *meter) add(n int64) {
 	m.callIfDue()
 }
 
-// attempt says that try n begins, and continues at offset. Tries can follow each other faster than fn is to be told: then
-// the next call tells.
+// attempt says that try n begins, and continues at offset; below 0: where the meter is, as others move bytes meanwhile. Tries
+// can follow each other faster than fn is to be told: then the next call tells.
 func (m *meter) attempt(n int, offset int64) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.position.Store(offset)
 	m.p.Attempt = n
-	if offset < m.p.ResumedFrom { // what was kept turned out to be of no use
+	if offset >= 0 {
+		m.position.Store(offset)
+	}
+	if offset >= 0 && offset < m.p.ResumedFrom { // what was kept turned out to be of no use
 		m.p.ResumedFrom = offset
 	}
 	m.callIfDue()

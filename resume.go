@@ -1,7 +1,6 @@
 package ftpclient
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/partfile"
 	"github.com/corexalgo/ftpclient/internal/remotepart"
 	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/segment"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
 	"github.com/corexalgo/ftpclient/internal/wire"
@@ -26,7 +26,7 @@ import (
 const maxChanges = 3
 
 // errOverlap is the error of a partial whose end is not what the remote file holds there.
-var errOverlap = errors.New("the bytes before the offset differ")
+var errOverlap = segment.ErrOverlap
 
 // A download is one file on its way to a sink.
 type download struct {
@@ -40,6 +40,9 @@ type download struct {
 	reached  int64    // the most that was ever held of this version: an attempt that gets further is progress
 	changes  int
 	verifier verifier
+	noREST   bool          // the server refused to begin in the middle
+	segments int           // that this version may be fetched in
+	crew     *segment.Crew // that fetches it; nil: one connection does, from the beginning to the end
 }
 
 // A place is where a transfer belongs: the batch that it is part of, and what is known about its target.
@@ -161,7 +164,15 @@ func (t *transfer) settleLocal(root *os.Root, base string) (done bool, err error
 // run fetches and proves the file.
 func (d *download) run() (err error) {
 	d.verifier = d.newVerifier()
-	d.result.Attempts, err = d.try(*d.opts.Retry, d.attempt)
+	d.result.Attempts, err = d.try(*d.opts.Retry, func(ctx context.Context, n int) (progress bool, err error) {
+		for again := true; again; again = errors.Is(err, segment.ErrSpent) {
+			var more bool
+			more, err = d.attempt(ctx, n)
+			progress = progress || more
+		}
+		return progress, err
+	})
+	d.dismiss()
 	return err
 }
 
@@ -180,6 +191,7 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			return err
 		}
 		for {
+			d.segments = d.allowed(s, now)
 			offset, err := d.decide(now)
 			if err != nil {
 				return retry.Permanent(err)
@@ -217,6 +229,8 @@ func restarts(err error) bool {
 func (d *download) startOver(err error) {
 	d.useless = true
 	d.result.RestartReason = err.Error()
+	r := remotefs.Refused(err)
+	d.noREST = d.noREST || r != nil && r.Command == "REST"
 }
 
 // skipsSame applies SkipSame, now that size and time of the remote file are known.
@@ -263,7 +277,7 @@ func (d *download) decide(now sink.ID) (offset int64, err error) {
 		if err := d.sink.Continue(offset); err != nil {
 			return 0, d.fresh(now, err)
 		}
-		if err := d.verifier.watch(d.ctx, d.sink); err != nil {
+		if err := d.arrange(now); err != nil {
 			return 0, err
 		}
 		d.result.ResumedFrom, d.reached = offset, offset
@@ -286,11 +300,20 @@ func (d *download) changed() error {
 	return nil
 }
 
+func (d *download) changedMeanwhile() error {
+	d.startOver(errChanged)
+	if err := d.changed(); err != nil {
+		return err
+	}
+	return retry.Transient(fmt.Errorf("%w: %w while it was fetched", ErrMismatch, errChanged))
+}
+
 // fresh starts at 0 of the version that is there now. reason is why nothing is continued, nil if there was nothing.
 func (d *download) fresh(now sink.ID, reason error) error {
 	if reason != nil {
 		d.result.RestartReason = reason.Error()
 	}
+	d.dismiss()
 	if err := d.sink.Start(now); err != nil {
 		if !errors.Is(err, sink.ErrTaken) {
 			return err
@@ -302,13 +325,16 @@ func (d *download) fresh(now sink.ID, reason error) error {
 	}
 	d.result.ResumedFrom = 0
 	d.id, d.started, d.useless = now, true, false
-	return d.verifier.watch(d.ctx, d.sink)
+	return d.arrange(now)
 }
 
-var errTooMuch = errors.New("the server sends more than the file's size")
+var errTooMuch = segment.ErrTooMuch
 
 // move fetches from offset to the end. With an offset it begins earlier, and compares, unless that was proved.
 func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, offset int64) error {
+	if d.crew != nil {
+		return d.moveSegments(ctx, s)
+	}
 	from, err := d.begins(ctx, s, offset)
 	if err != nil || (from > 0 && from == now.Size) { // all of it is here, and proved
 		return err
@@ -368,25 +394,9 @@ func (d *download) then(now sink.ID) session.Ahead {
 
 // compare reads what the sink already holds and finds it equal, or not.
 func (d *download) compare(r io.Reader, from, to int64) error {
-	if from == to {
-		return nil
-	}
-	theirs, ours := make([]byte, to-from), make([]byte, to-from)
-	if _, err := d.sink.ReadAt(ours, from); err != nil {
-		return fmt.Errorf("%w: cannot be read back: %w", errOverlap, err)
-	}
-	n, err := io.ReadFull(r, theirs)
-	d.result.Transferred += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
-	}
-	if !bytes.Equal(theirs[:n], ours[:n]) {
-		return errOverlap
-	}
-	if err != nil {
-		return retry.Transient(fmt.Errorf("the server sent %d of %d bytes: %w", from+int64(n), d.id.Size, io.ErrUnexpectedEOF))
-	}
-	return nil
+	n, err := segment.Compare(r, d.sink, from, to, d.id.Size)
+	d.result.Transferred += n
+	return err
 }
 
 // prove asks once more, as a file that changed while it was read is of no version at all, and then compares what the
@@ -400,11 +410,7 @@ func (d *download) prove(ctx context.Context, s *session.Session, now sink.ID) e
 			return err
 		}
 		if then := (sink.ID{Size: look.Size, ModTime: look.ModTime}); !now.Same(then) {
-			d.startOver(errChanged)
-			if err := d.changed(); err != nil {
-				return err
-			}
-			return retry.Transient(fmt.Errorf("%w: %w while it was fetched", ErrMismatch, errChanged))
+			return d.changedMeanwhile()
 		}
 	}
 	if now.Size >= 0 && d.opts.Verify != VerifyNone {

@@ -14,10 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/corexalgo/ftpclient/internal/remotefs"
-
 	"golang.org/x/time/rate"
 
+	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/remotepart"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/safepath"
@@ -49,7 +48,12 @@ type TransferOptions struct {
 	Progress ProgressFunc
 	// Retry replaces the Client's RetryPolicy. nil: that one.
 	Retry *RetryPolicy
-	// Segments is how many connections may download one file. 0 and 1: one. It is an upper bound: at present one is used.
+	// Segments is over how many connections at most, MaxConns among the bounds, one file is downloaded; 0 and 1: one. It
+	// takes a server that tells size and time and can begin in the middle of a file, and has no effect on DownloadTo. One
+	// connection does all by itself if it must: the others are those that nobody else waits for and that the server grants,
+	// one for each MiB of the file at most, and what one is slow with or fails at is taken over by the rest. A retry of one
+	// of them is no attempt of the whole. The partial is as any other, so that a later call with Resume may use another
+	// number. A digest, where one is wanted, needs the finished file to be read once, as its bytes do not come in order.
 	Segments int
 	// BytesPerSecond bounds this transfer, below the server's own bound. 0: unlimited.
 	BytesPerSecond int64
@@ -86,7 +90,7 @@ type Result struct {
 
 	Bytes         int64  // size of the finished file
 	Transferred   int64  // bytes of content that this call moved, those that it moved in vain included
-	ResumedFrom   int64  // offset at which it continued an earlier call's partial; 0: from the start
+	ResumedFrom   int64  // how many bytes of an earlier call's partial it kept; 0: from the start
 	RestartReason string // why a partial was not continued; "": it was, or there was none
 	Attempts      int    // 1: without a retry
 	Elapsed       time.Duration

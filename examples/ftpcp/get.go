@@ -12,8 +12,16 @@ import (
 func prepareGet(flags *flag.FlagSet) action {
 	var moving transferFlags
 	moving.register(flags)
+	segments := flags.Int("segments", 1, "fetch the file over up to `N` connections")
 	return func(ctx context.Context, t *tool, args []string) error {
-		from, err := t.connect(args[0], 0)
+		if *segments < 1 {
+			return &usageError{"-segments is less than 1"}
+		}
+		conns := 0
+		if *segments > 1 {
+			conns = *segments
+		}
+		from, err := t.connect(args[0], conns)
 		if err != nil {
 			return err
 		}
@@ -31,7 +39,9 @@ func prepareGet(flags *flag.FlagSet) action {
 			}
 			local = filepath.Join(local, from.base())
 		}
-		result, err := from.Download(ctx, from.server, from.path, local, moving.options(t))
+		opts := moving.options(t)
+		opts.Segments = *segments
+		result, err := from.Download(ctx, from.server, from.path, local, opts)
 		return t.conclude(ctx, local, result, err)
 	}
 }

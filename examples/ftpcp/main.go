@@ -1,6 +1,6 @@
 // Ftpcp copies files to and from FTP servers, from the command line.
 //
-//	ftpcp get [-resume] ftp://user@host/path/file LOCAL
+//	ftpcp get [-resume] [-segments N] ftp://user@host/path/file LOCAL
 //	ftpcp put [-resume] LOCAL ftpes://user@host/path/file
 //	ftpcp mget [-update] [-workers 8] URLDIR LOCALDIR
 //	ftpcp mirror [-n] [-delete] SOURCE TARGET

@@ -117,7 +117,7 @@ func TestHelpTellsEveryCommandAndItsFlags(t *testing.T) {
 			assert.Contains(t, o.stdout, c.usage())
 		}
 	}
-	assert.Equal(t, "ftpcp get [-resume] URL LOCAL", commands[0].usage())
+	assert.Equal(t, "ftpcp get [-resume] [-segments N] URL LOCAL", commands[0].usage())
 	ftpcp(t, "help", "nonsense").fails(t, 2, "no such command")
 }
 

@@ -158,3 +158,14 @@ func hidden(t *testing.T, dir string) int64 {
 	}
 	return size
 }
+
+func TestAFileIsFetchedOverAsManyConnectionsAsAskedFor(t *testing.T) {
+	srv := serve(t, ftptest.Options{DataRate: 8 << 20})
+	file := content(8 << 20)
+	write(t, srv.Dir(), "f", file)
+	dir := t.TempDir()
+	ftpcp(t, "get", "-segments", "8", srv.URL("f"), dir).succeeds(t)
+	holds(t, file, dir, "f")
+	assert.Equal(t, 8, srv.Stats().MaxOpen)
+	ftpcp(t, "get", "-segments", "0", srv.URL("f"), dir).fails(t, 2, "-segments")
+}

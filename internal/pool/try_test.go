@@ -21,8 +21,13 @@ func TestTryAcquireTakesWhatIsToSpareAndOvertakesNobody(t *testing.T) {
 		require.ErrorIs(t, err, pool.ErrBusy)
 
 		got := make(chan *pool.Lease[*conn])
-		go func() { got <- acquire(t, pl) }()
-		go func() { got <- acquire(t, pl) }()
+		for range 2 {
+			go func() {
+				l, err := pl.Acquire(t.Context())
+				assert.NoError(t, err)
+				got <- l
+			}()
+		}
 		synctest.Wait()
 		first.Release()
 		_, err = pl.TryAcquire(t.Context())

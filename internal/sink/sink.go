@@ -60,17 +60,38 @@ func (f *File) Start(id ID) error {
 	return f.File.Start(partfile.State{Size: id.Size, ModTime: id.ModTime})
 }
 
+// Offset is how much was written, wherever it is.
+func (f *File) Offset() int64 { return f.Held() }
+
 // Saved is what an earlier call left.
 func (f *File) Saved() (ID, int64, error) {
 	s, err := f.File.Saved()
 	f.saved = s
-	return ID{Size: s.Size, ModTime: s.ModTime}, s.Offset, err
+	return ID{Size: s.Size, ModTime: s.ModTime}, s.Held(), err
 }
 
 // Continue goes on with what Saved found.
-func (f *File) Continue(offset int64) error {
-	f.saved.Offset, f.digest = offset, nil
+func (f *File) Continue(int64) error {
+	f.digest = nil
 	return f.File.Continue(f.saved)
+}
+
+// Digest reads a finished file, which was not written in order, to hash it.
+func (f *File) Digest(ctx context.Context, newHash func() hash.Hash) error {
+	f.digest = newHash()
+	r := io.NewSectionReader(f, 0, f.Held())
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := io.CopyN(f.digest, r, 1<<20)
+		if n < 1<<20 {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return err
+		}
+	}
 }
 
 // Watch hashes the content.
