@@ -24,6 +24,10 @@ func init() {
 		signal.Ignore(syscall.SIGXFSZ)
 		return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 2*mib + 17, Max: 2*mib + 17})
 	}
+	children["starved segments"] = func() error {
+		childSegments = 3
+		return children["starved"]()
+	}
 	// Root may write anywhere.
 	children["nobody"] = func() error {
 		if os.Getuid() != 0 {
@@ -48,6 +52,22 @@ func TestAFullDiskEndsADownloadAndKeepsWhatItHolds(t *testing.T) {
 	require.NoError(t, err)
 	onlyFile(t, local, content)
 	assert.EqualValues(t, 2*mib+17, result.ResumedFrom)
+}
+
+func TestAFullDiskEndsAllSegmentsAndKeepsWhatTheyHold(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{DataRate: 8 * mib})
+	content := randomBytes(t, 3*mib)
+	put(t, srv, "f", content)
+	local := filepath.Join(t.TempDir(), "f")
+	require.NoError(t, os.WriteFile(local, []byte("old"), 0o600))
+	require.Error(t, startChild(t, "starved segments", "download", srv, "f", local).Wait())
+	assert.Equal(t, "old", read(t, local))
+	assert.LessOrEqual(t, srv.Stats().Commands["RETR"], 3, "more room does not come by moving the bytes again")
+
+	result, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Resume: true, Segments: 3})
+	require.NoError(t, err)
+	onlyFile(t, local, content)
+	assert.Positive(t, result.ResumedFrom)
 }
 
 func TestAFolderThatMayNotBeWrittenEndsADownloadBeforeItBegins(t *testing.T) {
