@@ -419,3 +419,27 @@ func sidecars(t *testing.T, dir string) (n int) {
 	}
 	return n
 }
+
+func TestAConnectionThatComesBackToAChangedFileEndsAllSegmentsOfTheOldOne(t *testing.T) {
+	v1, v2 := randomBytes(t, 12*mib), randomBytes(t, 3*mib)
+	dir := t.TempDir()
+	var fetched atomic.Int64
+	srv, client := serve(t, ftptest.Options{
+		Dir: dir, DataRate: 2 * mib,
+		Faults: []ftptest.Fault{{Cmd: "RETR", Skip: 1, Times: 1, After: 64 << 10, Do: ftptest.CutData}},
+		OnCommand: func(cmd, _ string) {
+			if cmd == "RETR" && fetched.Add(1) == 2 {
+				write(t, dir, "new", v2, 2)
+				assert.NoError(t, os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "f")))
+			}
+		},
+	}, many(3))
+	write(t, dir, "f", v1, 1)
+	local := filepath.Join(t.TempDir(), "f")
+	result, err := client.Download(t.Context(), "srv", "f", local, in(3))
+	require.NoError(t, err)
+	onlyFile(t, local, v2)
+	assert.Equal(t, "the remote file changed", result.RestartReason)
+	assert.Less(t, result.Transferred, int64(len(v1)), "the old file is not fetched to its end")
+	assert.Equal(t, 1, srv.Stats().Faults)
+}
