@@ -13,8 +13,8 @@ import (
 // mirrorFlags are the flags of mirror.
 type mirrorFlags struct {
 	batchFlags
-	dry, json, delete bool
-	compare           criterion
+	dry, json, delete, up bool
+	compare               criterion
 }
 
 func prepareMirror(flags *flag.FlagSet) action {
@@ -23,6 +23,7 @@ func prepareMirror(flags *flag.FlagSet) action {
 	flags.BoolVar(&f.dry, "n", false, "print what would be done, and do nothing")
 	flags.BoolVar(&f.json, "json", false, "with -n: print it as JSON")
 	flags.BoolVar(&f.delete, "delete", false, "delete from TARGET what SOURCE does not have")
+	flags.BoolVar(&f.up, "up", false, "insist that TARGET is the URL, which decides the direction without it, too")
 	flags.Var(&f.compare, "compare", "take files for the same by time (and size), size or hash; `HOW` is time unless said")
 	return f.run
 }
@@ -35,6 +36,8 @@ func (f *mirrorFlags) run(ctx context.Context, t *tool, args []string) error {
 	switch {
 	case !isURL(remote) || isURL(local) || local == "":
 		return &usageError{"one of SOURCE and TARGET is a URL, and the other one a local folder"}
+	case f.up && direction != ftpclient.Up:
+		return &usageError{"with -up, TARGET is the URL"}
 	case f.json && !f.dry:
 		return &usageError{"-json goes with -n"}
 	}

@@ -416,3 +416,17 @@ func TestTreeIsProvedByAChecksumFile(t *testing.T) {
 	}
 	ftpcp(t, "mget", "-quiet", "-sums", "absent", srv.URL("pub"), t.TempDir()).fails(t, 1, "absent")
 }
+
+func TestUpInsistsOnTheDirectionThatTheURLDecides(t *testing.T) {
+	bothWays(t, ftptest.Options{}, func(t *testing.T, _ *ftptest.Server, w way) {
+		plant(t, w.source, "a")
+		o := ftpcp(t, w.mirror("-up", "-quiet")...)
+		if w.verb == "mget" {
+			o.fails(t, 2, "-up")
+			assert.NoDirExists(t, w.target)
+			return
+		}
+		o.succeeds(t)
+		assert.Equal(t, []string{"a"}, files(t, w.target))
+	})
+}
