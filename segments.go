@@ -74,7 +74,8 @@ const stuck = 2 * time.Second
 // moveSegments has the crew, which only a partial file has, fetch what is missing. What was not written in order is digested afterwards.
 func (d *download) moveSegments(ctx context.Context, s *session.Session) error {
 	if !d.crew.Running() {
-		d.crew.Held = d.advance
+		still := transfer{meter: d.meter, place: d.place} // as the download's own meter may be set meanwhile
+		d.crew.Held = still.advance
 	}
 	switch err := d.crew.Work(ctx, s); {
 	case errors.Is(err, errChanged):

@@ -81,7 +81,7 @@ func TestAPartialInPartsIsContinuedWithAllOfThem(t *testing.T) {
 	data := content(1, 1000)
 	f := open(t, root)
 	require.NoError(t, f.Start(about(1000)))
-	require.NoError(t, f.SetDigest("SHA-256", sha256.New()))
+	require.NoError(t, f.SetDigest(t.Context(), "SHA-256", sha256.New()))
 	writeAt(t, f, data, 500, 600)
 	writeAt(t, f, data, 0, 100)
 	writeAt(t, f, data, 800, 900)
