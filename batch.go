@@ -332,15 +332,19 @@ func (l *lane) Do(_ context.Context, t task, ahead crew.Ahead[task]) {
 }
 
 // Idle gives the connection up while there is nothing to do.
-func (l *lane) Idle() { l.idle() }
+func (l *lane) Idle() {
+	l.recall()
+	l.idle()
+}
 
 // End is Idle, for good.
-func (l *lane) End() { l.idle() }
+func (l *lane) End() { l.Idle() }
 
 func (b *batch) do(l *lane, t task) {
 	if t.act == nil {
 		b.tell(FileEvent{Index: t.index, Job: t.Job})
 	}
+	l.recall()
 	result, err := b.move(l, t)
 	l.between(result != nil && !result.Skipped)
 	b.done(t, result, err)
@@ -457,16 +461,6 @@ func (b *batch) end(cause error) {
 		b.stopped = cause
 	}
 	b.cancel()
-}
-
-func (b *batch) tell(e FileEvent) {
-	if b.opts.OnFile == nil {
-		return
-	}
-	e.Total, _ = b.counts()
-	b.telling.Lock()
-	defer b.telling.Unlock()
-	b.opts.OnFile(e)
 }
 
 // conclude makes the result.

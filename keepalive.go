@@ -34,6 +34,9 @@ type server struct {
 
 	workers atomic.Int64        // of batches
 	copies  *semaphore.Weighted // connections that copies between servers may use
+
+	offers  sync.Mutex         // guards offered, and the leases of those in it
+	offered map[*lane]struct{} // between two files
 }
 
 func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
@@ -44,7 +47,7 @@ func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
 	}
 	srv := &server{
 		name: name, cfg: cfg, id: fmt.Sprintf("%s:%d", cfg.Host, cfg.Port),
-		copies: semaphore.NewWeighted(int64(cfg.MaxConns)),
+		copies: semaphore.NewWeighted(int64(cfg.MaxConns)), offered: map[*lane]struct{}{},
 	}
 	var login refusal
 	srv.pool = pool.New(pool.Options[*session.Session]{
@@ -57,6 +60,7 @@ func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
 		KeepAlive:   cfg.KeepAlive,
 		PingTimeout: min(cfg.ReplyTimeout, 10*time.Second),
 		IdleTimeout: cfg.IdleTimeout,
+		Reclaim:     srv.reclaim,
 		OnEvent:     logEvents(log),
 	})
 	return srv, nil
@@ -357,7 +361,39 @@ func (l *lane) between(served bool) {
 	case served && l.batch.worn(l.lease.Conn()):
 		l.lease.Retire()
 		l.lease = nil
-	case l.batch.opts.OnFile != nil, l.srv.pool.Waiting(): // the callback may need one, and the other workers wait for it
+	case l.batch.opts.OnFile != nil: // a callback may need a connection, and other workers wait for it
+		l.offer()
+	case l.srv.pool.Waiting():
+		l.idle()
+	}
+}
+
+// offer lets whoever begins to wait for a connection have the lane's, until recall.
+func (l *lane) offer() {
+	l.srv.offers.Lock()
+	l.srv.offered[l] = struct{}{}
+	l.srv.offers.Unlock()
+	if l.srv.pool.Waiting() { // who began before
+		l.srv.reclaim()
+	}
+}
+
+// recall ends offer. The lane may have no connection any more.
+func (l *lane) recall() {
+	if l.srv == nil {
+		return
+	}
+	l.srv.offers.Lock()
+	defer l.srv.offers.Unlock()
+	delete(l.srv.offered, l)
+}
+
+// reclaim gives up what lanes offer.
+func (s *server) reclaim() {
+	s.offers.Lock()
+	defer s.offers.Unlock()
+	for l := range s.offered {
+		delete(s.offered, l)
 		l.idle()
 	}
 }

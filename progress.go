@@ -222,3 +222,14 @@ func (t *transfer) advance(n int64) {
 		t.place.batch.moved.Add(n)
 	}
 }
+
+// tell calls OnFile, one call at a time.
+func (b *batch) tell(e FileEvent) {
+	if b.opts.OnFile == nil {
+		return
+	}
+	e.Total, _ = b.counts()
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	b.opts.OnFile(e)
+}

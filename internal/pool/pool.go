@@ -53,6 +53,10 @@ type Options[C Conn] struct {
 	IdleTimeout time.Duration // an idle connection is closed after it; <= 0: never
 	RaiseAfter  time.Duration // how long until a lowered limit is tried one higher; 0: 1 minute
 
+	// Reclaim is called when somebody begins to wait for a connection, to have those released that are leased and not needed
+	// just then. Nil: there are none.
+	Reclaim func()
+
 	OnEvent func(Event) // optional, for logging; calls may overlap and hold up what they report
 }
 
@@ -175,6 +179,9 @@ func (p *Pool[C]) queue(ctx context.Context) error {
 	p.mu.Lock()
 	p.waiting++
 	p.mu.Unlock()
+	if p.o.Reclaim != nil {
+		p.o.Reclaim()
+	}
 	err := p.units.Acquire(ctx, 1)
 	p.mu.Lock()
 	p.waiting--
