@@ -160,8 +160,9 @@ func (c *Client) UploadFiles(ctx context.Context, server string, locals []string
 }
 
 // Batch does the jobs of a stream, of any length: it begins with the first, and of those that are done it keeps only the
-// failures, and some 30 bytes each to recognise a target that comes a second time. Such a job is ErrNameCollision. The stream runs in a goroutine of its own and must end soon after ctx has. Jobs may be of several
-// servers, and of both directions. See DownloadFiles for all else.
+// failures. A job whose target another one had, among the last 131,072 at least, is ErrNameCollision. The stream runs in a
+// goroutine of its own and must end soon after ctx has. Jobs may be of several servers, and of both directions. See
+// DownloadFiles for all else.
 func (c *Client) Batch(ctx context.Context, jobs iter.Seq[Job], opts *BatchOptions) (*BatchResult, error) {
 	return c.batch(ctx, opts, "", nil, pass{tasks: func(*batch) iter.Seq[task] {
 		return func(yield func(task) bool) {

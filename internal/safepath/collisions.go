@@ -90,12 +90,15 @@ func Shared(n int, folding Folding, name func(i int) string) []bool {
 	return shared
 }
 
-// Targets recognises what it was given before, in some 30 bytes each: by a 64-bit hash, which takes two of a million for
-// the same once in forty million times. The zero value is ready; it is not safe for concurrent use.
+// Targets recognises what it was given a while ago, in bounded memory: among the last 131,072 targets at least, each by a
+// 64-bit hash, which takes two of so many for the same once in a thousand million times. The zero value is ready; it is
+// not safe for concurrent use.
 type Targets struct {
-	seed maphash.Seed
-	seen map[uint64]struct{}
+	seed      maphash.Seed
+	seen, old map[uint64]struct{} // the latest, and those before
 }
+
+const generation = 1 << 17
 
 // Again records a path on a server, "" for a local one, and tells whether it was recorded before.
 func (t *Targets) Again(server, path string) bool {
@@ -106,7 +109,11 @@ func (t *Targets) Again(server, path string) bool {
 		path = foldName(path)
 	}
 	sum := maphash.String(t.seed, server+"\x00"+path)
-	_, again := t.seen[sum]
+	_, recent := t.seen[sum]
+	_, before := t.old[sum]
+	if len(t.seen) >= generation {
+		t.seen, t.old = make(map[uint64]struct{}, generation), t.seen
+	}
 	t.seen[sum] = struct{}{}
-	return again
+	return recent || before
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -195,4 +196,12 @@ func TestATargetThatComesAgainIsRecognised(t *testing.T) {
 	}{{"", "/a", false}, {"s", "/a", false}, {"", "/a", true}, {"s", "/b", false}, {"s", "/a", true}} {
 		assert.Equal(t, c.again, targets.Again(c.server, c.path), c)
 	}
+	for i := range 131_000 {
+		require.False(t, targets.Again("s", strconv.Itoa(i)))
+	}
+	assert.True(t, targets.Again("", "/a"))
+	for i := range 500_000 {
+		targets.Again("t", strconv.Itoa(i))
+	}
+	assert.False(t, targets.Again("s", "/b"), "that was too long ago to be remembered")
 }
