@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -53,6 +54,9 @@ func benchSmall(b *testing.B, d direction) {
 					}
 				}
 				files := float64(runs * *smallFiles)
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				b.ReportMetric(float64(m.Sys)/(1<<20), "MiB-most") // from the system, so far
 				b.ReportMetric(files/b.Elapsed().Seconds(), "files/s")
 				b.ReportMetric(float64(srv.Stats().RoundTrips)/files, "trips/file")
 			})
