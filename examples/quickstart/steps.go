@@ -97,7 +97,7 @@ func (d *demo) cancelAndResume(ctx context.Context) error {
 		return fmt.Errorf("nothing was kept: %s", result.RestartReason)
 	}
 	d.say("   The second call, with Resume, kept %s, proved to be of the same file,", megabytes(result.ResumedFrom))
-	d.say("   and moved %s. Before the file got its name it was checked by its", megabytes(result.Transferred))
+	d.say("   and moved %s. Before the file got its name it was checked:", megabytes(result.Transferred))
 	d.say("   %s.", result.Verification)
 	return nil
 }
