@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"io"
 	"strings"
 	"testing"
@@ -93,6 +94,59 @@ func TestAFinalReplyAmongThoseToCommandsSentAheadIsFound(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, int64(7), look.Size)
 		})
+	}
+}
+
+// holding is a server that answers the first n of the commands that follow content, with the final reply among them, and is
+// silent from then on, or hangs up.
+func holding(t *testing.T, n int, hangUp bool) *ftptest.ScriptServer {
+	t.Helper()
+	moved, said := false, 0
+	return ftptest.ScriptFTP(t, map[string]string{"f": "content"}, func(cmd, _ string) (string, bool) {
+		moved = moved || cmd == "RETR"
+		if !moved || cmd == "RETR" {
+			return "", false
+		}
+		if said++; said <= n {
+			return "", false
+		}
+		if hangUp {
+			return "421 gone", true
+		}
+		return "", true
+	})
+}
+
+func TestACancelEndsTheWaitForAnswersToCommandsSentAhead(t *testing.T) {
+	for n := range 3 {
+		cancelled(t, "answers that do not come", func() func(context.Context) error {
+			s := dial(t, scripted(holding(t, n, false)))
+			return func(ctx context.Context) error {
+				r, err := s.Retrieve(ctx, "f", 0, session.TransferOptions{
+					Then: func() session.Ahead { return session.Ahead{Looks: []string{"f"}, Data: true} },
+				})
+				require.NoError(t, err)
+				_, err = io.ReadAll(r)
+				require.NoError(t, err)
+				err = r.Close()
+				gone(t, s, "cancelled")
+				return err
+			}
+		})
+	}
+}
+
+func TestAConnectionThatIsLostAmongAnswersToCommandsSentAheadIsAnError(t *testing.T) {
+	for n := range 3 {
+		s := dial(t, scripted(holding(t, n, true)))
+		r, err := s.Retrieve(t.Context(), "f", 0, session.TransferOptions{
+			Then: func() session.Ahead { return session.Ahead{Looks: []string{"f"}, Data: true} },
+		})
+		require.NoError(t, err)
+		_, err = io.ReadAll(r)
+		require.NoError(t, err)
+		require.Error(t, r.Close(), "after %d answers", n)
+		gone(t, s, "lost")
 	}
 }
 
