@@ -8,11 +8,15 @@ import (
 	"time"
 )
 
-// sendfile works in chunks between these, so that progress is seen on a slow line and calls are few on a fast one.
+// A file is sent in chunks between these, so that progress is seen on a slow line and calls are few on a fast one.
 const (
 	minChunk = 256 << 10
 	maxChunk = 8 << 20
 )
+
+// fastLine is the rate, in bytes per second, beyond which the two ends limit a plain upload. sendfile leaves the server, too,
+// to fetch the bytes from memory: copying on this side, at the same time, took three quarters of the time on loopback.
+const fastLine = 400 << 20
 
 // minRecord is how much is gathered from a source that gives little at a time: shorter TLS records double vsftpd's work.
 const minRecord = 16 << 10
@@ -83,19 +87,26 @@ func (d *Data) plainFile(src *Source) (*io.LimitedReader, *os.File) {
 
 func (d *Data) sendFile(src *Source, part *io.LimitedReader, file *os.File, start int64) (int64, error) {
 	var total int64
+	buf := GetBuffer()
+	defer PutBuffer(buf)
+	sendfile, fast := io.Writer(d.raw), false
+	copied := struct{ io.Writer }{d.raw}
 	chunk := int64(minChunk)
 	for part.N > 0 {
 		began := time.Now()
 		d.arm(d.opts.StallTimeout)
-		want := min(chunk, part.N)
-		n, err := io.Copy(d.raw, &io.LimitedReader{R: file, N: want})
+		want, to := min(chunk, part.N), sendfile
+		if fast {
+			to = copied
+		}
+		n, err := io.CopyBuffer(to, &io.LimitedReader{R: file, N: want}, *buf)
 		total += n
 		part.N -= n
 		if werr := d.account(int(n)); err == nil {
 			err = werr
 		}
 		if err != nil {
-			// Where the kernel cannot send this file, a copy has read more of it than it sent.
+			// A copy has read more of it than it sent.
 			if rerr := readable(file, start+total); rerr != nil {
 				src.Err = rerr
 				d.abort()
@@ -103,6 +114,7 @@ func (d *Data) sendFile(src *Source, part *io.LimitedReader, file *os.File, star
 			}
 		}
 		took := time.Since(began)
+		fast = n >= minChunk && float64(n) > took.Seconds()*fastLine
 		switch {
 		case timedOut(err) && n > 0: // slow, but not stalled
 			chunk = minChunk
