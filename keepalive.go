@@ -22,6 +22,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
+	"github.com/corexalgo/ftpclient/internal/sink"
 	"github.com/corexalgo/ftpclient/internal/socks"
 )
 
@@ -352,6 +353,35 @@ func (o *operation) next() session.Ahead {
 		return session.Ahead{Data: true}
 	}
 	return session.Ahead{Looks: []string{t.Remote}, Data: true}
+}
+
+// then is what will be asked once all content is there: the same file again, by prove, and the next one.
+func (d *download) then(now sink.ID) session.Ahead {
+	var a session.Ahead
+	if !d.verifier.asksMore() {
+		a = d.next()
+	}
+	if now.Size >= 0 || !now.ModTime.IsZero() {
+		a.Looks = append(a.Looks, d.remote)
+	}
+	return a
+}
+
+// renaming is what follows the proof by size and time at once, if that is all.
+func (u *upload) renaming() session.Ahead {
+	if u.part.IsInPlace() || u.verifier.asksMore() || u.opts.Existing == FailExisting {
+		return session.Ahead{}
+	}
+	return session.Ahead{Rename: u.part.Name()}
+}
+
+// then is what is asked once all is sent.
+func (u *upload) then() session.Ahead {
+	a := u.renaming()
+	if u.opts.Verify != VerifyNone {
+		a.Looks = []string{u.part.Name()}
+	}
+	return a
 }
 
 // between is called when a file is done, and served when its connection served it.

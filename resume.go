@@ -11,9 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/corexalgo/ftpclient/internal/remotefs"
-
 	"github.com/corexalgo/ftpclient/internal/partfile"
+	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/remotepart"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/segment"
@@ -246,6 +245,11 @@ func (t *transfer) skipsSame(root *os.Root, base string, size int64, modTime tim
 	return true
 }
 
+// sameTime compares modification times to the second, which is what MDTM, MFMT and most file systems agree on.
+func sameTime(a, b time.Time) bool {
+	return !a.IsZero() && !b.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
 // decide says where to go on, and makes the sink ready for it.
 func (d *download) decide(now sink.ID) (offset int64, err error) {
 	kept, offset := d.id, d.sink.Offset()
@@ -378,18 +382,6 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 		}
 		return nil
 	}
-}
-
-// then is what will be asked once all content is there: the same file again, by prove, and the next one.
-func (d *download) then(now sink.ID) session.Ahead {
-	var a session.Ahead
-	if !d.verifier.asksMore() {
-		a = d.next()
-	}
-	if now.Size >= 0 || !now.ModTime.IsZero() {
-		a.Looks = append(a.Looks, d.remote)
-	}
-	return a
 }
 
 // compare reads what the sink already holds and finds it equal, or not.

@@ -181,11 +181,6 @@ func (t *transfer) skip(size int64) {
 
 func (t *transfer) preservesTime() bool { return t.opts.PreserveTime || t.opts.Existing == SkipSame }
 
-// sameTime compares modification times to the second, which is what MDTM, MFMT and most file systems agree on.
-func sameTime(a, b time.Time) bool {
-	return !a.IsZero() && !b.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
-}
-
 // Download fetches a remote file to the local path, making missing local folders. At no moment, not even if the process is
 // killed, does the path hold anything but its old or its whole new content: the bytes go to a hidden partial file beside
 // it, which a later call with Resume continues. It blocks until the file is there and proved, retrying by the policy as
@@ -430,6 +425,7 @@ func (u *upload) fallBack(ctx context.Context, s *session.Session, err error) (a
 func (u *upload) move(ctx context.Context, s *session.Session, offset int64) error {
 	name, moving := u.part.Name(), u.moving(func(n int) { u.advance(int64(n)) })
 	moving.Eager = u.source.Repeatable() && u.source.Size() >= 0 && u.source.Size() <= session.EagerSize
+	moving.Then = u.then
 	var sent int64
 	var err error
 	if offset > 0 && u.appends {
@@ -469,14 +465,6 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 		return u.move(ctx, s, offset)
 	}
 	return err
-}
-
-// renaming is what follows the proof by size and time at once, if that is all.
-func (u *upload) renaming() session.Ahead {
-	if u.part.IsInPlace() || u.verifier.asksMore() || u.opts.Existing == FailExisting {
-		return session.Ahead{}
-	}
-	return session.Ahead{Rename: u.part.Name()}
 }
 
 // commit gives the file its time and its name.

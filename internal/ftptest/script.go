@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 )
 
 // ScriptServer runs a handler for each control connection. The end of the test closes it, with every connection.
@@ -121,6 +122,14 @@ func (c *Conn) ReadLine() string {
 
 // Pending reports whether commands have come that were not read.
 func (c *Conn) Pending() bool { return c.r.Buffered() > 0 }
+
+// Comes reports whether a command comes within d.
+func (c *Conn) Comes(d time.Duration) bool {
+	_ = c.conn.SetReadDeadline(time.Now().Add(d))
+	defer func() { _ = c.conn.SetReadDeadline(time.Time{}) }()
+	_, err := c.r.Peek(1)
+	return err == nil
+}
 
 // Flush forgets the commands that have come and were not read.
 func (c *Conn) Flush() { _, _ = c.r.Discard(c.r.Buffered()) }

@@ -172,7 +172,41 @@ func (r *Retrieval) finish() error {
 		}
 		return err
 	}
+	return s.collect(err, questions)
+}
+
+// holdsFinal is how long after its grant the final reply to an upload comes whose content was there before, if a server holds
+// it until the client's acknowledgement: one round trip. A line that is faster has nothing to gain.
+const holdsFinal = 5 * time.Millisecond
+
+// granted is called when the grant of an early upload has come, all of whose content was sent before. vsftpd leaves Nagle's
+// algorithm on, and its next reply waits for the acknowledgement of this one: it travels with what is asked ahead.
+func (s *Session) granted() {
+	s.grant = time.Now()
+	if s.opts.Then == nil || !s.cfg.Quirks.Nagle.Load() || s.cfg.Quirks.Late.Load() || s.data.Err() != nil || s.data.Aborted() {
+		return
+	}
+	questions := s.questions(s.opts.Then())
+	if lines := linesOf(questions); len(lines) > 0 && s.ctl.Send(lines...) == nil {
+		s.asked = questions
+	}
+}
+
+// conclude ends an early upload.
+func (s *Session) conclude(err error) error {
+	if s.asked != nil {
+		return s.collect(err, s.asked)
+	}
+	if err == nil && time.Since(s.grant) >= holdsFinal {
+		s.cfg.Quirks.Nagle.Store(true)
+	}
+	return err
+}
+
+// collect reads the answers to questions that were sent before the final reply to a transfer, whose outcome was err.
+func (s *Session) collect(err error, questions []question) error {
 	_, final := s.ctl.Last()
+	lines := linesOf(questions)
 	replies := make([]reply.Reply, 0, len(lines))
 	for range lines {
 		r, rerr := s.answer()
@@ -221,7 +255,7 @@ func endsTransfer(r reply.Reply) bool { return r.Code == 226 || r.Code == 250 ||
 // busy tells a reply by which a server refuses a command while a transfer runs: Pure-FTPd says 500, ProFTPD 450.
 func busy(r reply.Reply) bool { return r.Code == 450 || r.Code/10 == 50 }
 
-// disorder finds out how a download ended whose final reply came among the answers to commands that were sent before it.
+// disorder finds out how a transfer ended whose final reply came among the answers to commands that were sent before it.
 // Only if there is exactly one such reply, and each other one can be such an answer, is it known. The session goes on only
 // if it then is in step.
 func (s *Session) disorder(err error, final reply.Reply, replies []reply.Reply) error {
@@ -244,7 +278,7 @@ func (s *Session) disorder(err error, final reply.Reply, replies []reply.Reply) 
 		return err
 	}
 	s.broken = true
-	return fmt.Errorf("%w: RETR: %d", wire.ErrOutOfStep, final.Code)
+	return fmt.Errorf("%w: %d among the answers to others", wire.ErrOutOfStep, final.Code)
 }
 
 // LookAhead is Look, with more asked in the same write.

@@ -41,7 +41,7 @@ func (s *Session) intercept(line string) (send string, answer *reply.Reply, err 
 		line = s.listing
 	}
 	if s.early && verb(line) == "STOR" {
-		s.ctl.Presume()
+		s.ctl.Presume(s.granted)
 	}
 	return line, nil, nil
 }

@@ -39,6 +39,8 @@ type Session struct {
 	opts    TransferOptions
 	storing bool
 	early   bool                  // an upload's content does not wait for the grant
+	grant   time.Time             // when that came
+	asked   []question            // sent before the final reply
 	listing string                // the listing command
 	consume func(io.Reader) error // takes the content of the next data connection whole
 	target  dataTarget            // where the next data connection leads
@@ -83,7 +85,7 @@ func (s *Session) begin(ctx context.Context) error {
 func (s *Session) end(err error) error {
 	ctx := s.ctx
 	s.ctx, s.opts, s.storing, s.early, s.listing, s.consume = nil, TransferOptions{}, false, false, "", nil
-	s.target, s.data, s.dialErr = dataTarget{}, nil, nil
+	s.target, s.data, s.dialErr, s.asked = dataTarget{}, nil, nil, nil
 	if !s.stop() {
 		s.discard(ctx.Err())
 		if err != nil {

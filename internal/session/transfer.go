@@ -19,7 +19,7 @@ type TransferOptions struct {
 	Limits []*rate.Limiter // bytes per second; nil ones are skipped
 	Moved  func(n int)     // called for each piece that moved, in the goroutine of the transfer
 	Eager  bool            // an upload's content is no more than EagerSize and can be read again: see Store
-	Then   func() Ahead    // called once all content of a download is there: what is asked with the final reply; nil: nothing
+	Then   func() Ahead    // called once all content of a download or an Eager upload was moved: what is asked with the final reply
 }
 
 // A Retrieval is a download under way. It occupies its session until Close.
@@ -118,7 +118,11 @@ func (s *Session) Store(ctx context.Context, path string, offset int64, src io.R
 		if s.early {
 			s.opts.Moved = nil // told once it is known not to be in vain
 		}
-		return s.forgetRestart(offset, s.outcome(s.ftp.StorFrom(arg, r, uint64(offset))))
+		err := s.outcome(s.ftp.StorFrom(arg, r, uint64(offset)))
+		if s.early && s.ctl.Granted() {
+			err = s.conclude(err)
+		}
+		return s.forgetRestart(offset, err)
 	})
 }
 

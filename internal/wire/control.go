@@ -49,6 +49,7 @@ type Control struct {
 	written  []byte        // of the command line that jlaffaye is writing
 	answers  []byte        // of the reply that jlaffaye is reading
 	presumed bool          // jlaffaye was told of a 150 that has not come yet
+	granted  func()        // called once it has
 	last     reply.Reply
 	received int // replies read so far
 	lastVerb string
@@ -292,9 +293,9 @@ func (c *Control) Rest() {
 func (c *Control) Answer(r reply.Reply) { c.answers = append(c.answers, r.Bytes()...) }
 
 // Presume tells jlaffaye that the server grants the transfer that is about to be asked for, before it has. The true 1xx
-// reply is passed over, and a refusal comes in place of the final reply.
-func (c *Control) Presume() {
-	c.presumed = true
+// reply is passed over, once granted was called, and a refusal comes in place of the final reply.
+func (c *Control) Presume(granted func()) {
+	c.presumed, c.granted = true, granted
 	c.Answer(reply.Reply{Code: 150, Lines: []string{"presumed"}})
 }
 
@@ -308,6 +309,7 @@ func (c *Control) Read(p []byte) (int, error) {
 		r, err := c.Reply()
 		if err == nil && c.presumed && r.Preliminary() {
 			c.presumed, final = false, true
+			c.granted()
 			c.timeout = timeout // was meant for the final one
 			r, err = c.Reply()
 		}
