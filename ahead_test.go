@@ -50,6 +50,9 @@ var odd = map[string]ftptest.Options{
 	"holds its final reply":   {HoldFinal: true},
 	"TLS":                     {TLS: ftptest.Explicit, RequireReuse: true},
 	"TLS, holds":              {TLS: ftptest.Explicit, HoldFinal: true},
+	"no MFMT":                 {HideFeatures: []string{"MFMT"}},
+	"refuses to set times":    {Faults: []ftptest.Fault{{Cmd: "MFMT", Do: ftptest.Refuse, Reply: "501 no"}}},
+	"dies at MFMT":            {Faults: []ftptest.Fault{slowFinal, {Cmd: "MFMT", Skip: 12, Times: 1, Do: ftptest.CutControl}}},
 	"no EPSV":                 {HideFeatures: []string{"EPSV"}},
 	"no MDTM":                 {HideFeatures: []string{"MDTM"}},
 	"no SIZE":                 {HideFeatures: []string{"SIZE"}},
@@ -98,7 +101,9 @@ func TestSmallFilesArriveWhateverTheServerMakesOfCommandsSentAhead(t *testing.T)
 				local := filepath.Join(t.TempDir(), "here")
 				source, target := d.sides(srv, local, "there")
 				small(t, source, 20)
-				result, err := d.move(t.Context(), client, local, "there", oneWorker())
+				opts := oneWorker()
+				opts.Existing = ftpclient.SkipSame
+				result, err := d.move(t.Context(), client, local, "there", opts)
 				require.NoError(t, err)
 				assert.Equal(t, 20, result.Succeeded)
 				assert.Equal(t, grown(t, source), grown(t, target))
@@ -155,6 +160,10 @@ func TestASmallUploadTakesFourRoundTrips(t *testing.T) {
 		t.Run(fmt.Sprint("TLS ", mode), func(t *testing.T) {
 			srv, client := serve(t, ftptest.Options{TLS: mode})
 			names := small(t, t.TempDir(), 51)
+			for i, name := range names {
+				at := time.Date(2020, 1, 2, 3, 4, i, 0, time.UTC)
+				require.NoError(t, os.Chtimes(name, at, at))
+			}
 			require.NoError(t, os.MkdirAll(filepath.Join(srv.Dir(), "there"), 0o755))
 			require.NoError(t, client.Ping(t.Context(), "srv"))
 			srv.ResetStats()
@@ -170,6 +179,21 @@ func TestASmallUploadTakesFourRoundTrips(t *testing.T) {
 			assert.Equal(t, 50, stats.Commands["SIZE"], "each is proved")
 			assert.Equal(t, 50, stats.Commands["RNFR"])
 			assert.Equal(t, 50, stats.Commands["EPSV"])
+
+			srv.ResetStats()
+			dated := oneWorker()
+			dated.PreserveTime = true
+			_, err = client.UploadFiles(t.Context(), "srv", names[:50], "there", dated)
+			require.NoError(t, err)
+			assert.LessOrEqual(t, srv.Stats().RoundTrips, most*50+2, "a time costs no round trip")
+			assert.Equal(t, 50, srv.Stats().Commands["MFMT"])
+			for _, name := range names[:50] {
+				want, err := os.Stat(name)
+				require.NoError(t, err)
+				got, err := os.Stat(filepath.Join(srv.Dir(), "there", filepath.Base(name)))
+				require.NoError(t, err)
+				assert.Equal(t, want.ModTime().Truncate(time.Second), got.ModTime().Truncate(time.Second), name)
+			}
 		})
 	}
 }

@@ -367,12 +367,16 @@ func (d *download) then(now sink.ID) session.Ahead {
 	return a
 }
 
-// renaming is what follows the proof by size and time at once, if that is all.
+// renaming is what follows the proof by size and time at once, if that is all: what commit will ask.
 func (u *upload) renaming() session.Ahead {
 	if u.part.IsInPlace() || u.verifier.asksMore() || u.opts.Existing == FailExisting {
 		return session.Ahead{}
 	}
-	return session.Ahead{Rename: u.part.Name()}
+	a := session.Ahead{Rename: u.part.Name()}
+	if u.dates() {
+		a.Date, a.ModTime = u.part.Name(), u.source.ModTime()
+	}
+	return a
 }
 
 // then is what is asked once all is sent.

@@ -181,6 +181,9 @@ func (t *transfer) skip(size int64) {
 
 func (t *transfer) preservesTime() bool { return t.opts.PreserveTime || t.opts.Existing == SkipSame }
 
+// dates tells whether the file is given the source's time.
+func (u *upload) dates() bool { return u.preservesTime() && !u.source.ModTime().IsZero() }
+
 // Download fetches a remote file to the local path, making missing local folders. At no moment, not even if the process is
 // killed, does the path hold anything but its old or its whole new content: the bytes go to a hidden partial file beside
 // it, which a later call with Resume continues. It blocks until the file is there and proved, retrying by the policy as
@@ -469,7 +472,7 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 
 // commit gives the file its time and its name.
 func (u *upload) commit(ctx context.Context, s *session.Session) error {
-	if u.preservesTime() && !u.source.ModTime().IsZero() {
+	if u.dates() {
 		u.proved.ModTime = time.Time{} // unknown until the server has answered
 		err := s.SetModTime(ctx, u.part.Name(), u.source.ModTime())
 		if err != nil && remotefs.Refused(err) == nil && !errors.Is(err, errors.ErrUnsupported) {

@@ -17,6 +17,9 @@ type Ahead struct {
 	Looks  []string // files that Look will be called for
 	Data   bool     // a transfer will follow
 	Rename string   // file that Rename will be called for; "": none
+
+	Date    string    // file that SetModTime will be called for; "": none
+	ModTime time.Time // its time then
 }
 
 // freshFor is how long answers wait.
@@ -30,6 +33,7 @@ type kept struct {
 	data    *reply.Reply // to passive; nil: none
 	passive string       // EPSV or PASV
 	rename  string       // the command that was granted: RNFR; "": none
+	dated   string       // the command that has set a time; "": none
 }
 
 // Forget drops what was answered ahead: whoever uses the session next is somebody else.
@@ -92,6 +96,14 @@ func (s *Session) questions(a Ahead) []question {
 		}
 		questions = append(questions, question{[]string{passive}, is(code), func(k *kept, r []reply.Reply) {
 			k.data, k.passive = &r[0], passive
+		}})
+	}
+	if lines, err := s.datings(a.Date, a.ModTime); a.Date != "" && err == nil && len(lines) > 0 {
+		line := lines[0]
+		questions = append(questions, question{[]string{line}, is(213), func(k *kept, r []reply.Reply) {
+			if dated(line, r[0]) {
+				k.dated = line
+			}
 		}})
 	}
 	if line, err := s.line("RNFR", a.Rename); a.Rename != "" && err == nil {
@@ -238,6 +250,8 @@ func plausible(final reply.Reply, lines []string, replies []reply.Reply) bool {
 		switch verb(lines[i]) {
 		case "SIZE", "MDTM":
 			good = r.Code == 213 || r.Code == 550
+		case "MFMT":
+			good = r.Code == 213 || r.Code == 550 || r.Code == 501 || r.Code == 504
 		case "RNFR":
 			good = r.Code == 350 || r.Code == 550
 		default:

@@ -166,34 +166,49 @@ func (s *Session) RenameInSteps(ctx context.Context, from, to string) (asked boo
 // SetModTime sets a file's modification time by MFMT, or as vsftpd wants it, by MDTM with the time before the name.
 func (s *Session) SetModTime(ctx context.Context, path string, t time.Time) error {
 	return s.do(ctx, func() error {
-		stamp := t.UTC().Format("20060102150405")
-		arg, err := s.encode(path)
+		lines, err := s.datings(path, t)
 		if err != nil {
 			return err
 		}
+		if len(lines) > 0 && s.fresh().dated == lines[0] {
+			return nil
+		}
 		refused := fmt.Errorf("setting times: %w", errors.ErrUnsupported)
-		for _, verb := range []string{"MFMT", "MDTM"} {
-			if len(s.features) > 0 && !s.features.Has(verb) {
+		for _, line := range lines {
+			r, err := s.raw(line)
+			if err == nil {
+				if dated(line, r) {
+					return nil
+				}
 				continue
 			}
-			r, err := s.raw(verb + " " + stamp + " " + arg)
-			if _, terr := reply.Time(r); err == nil && verb == "MDTM" && terr == nil {
-				continue // it told the time of a file that is named like the whole argument
-			}
-			if err == nil && r.Code == 213 {
-				return nil
-			}
 			var e *reply.Error
-			if err != nil && (!errors.As(err, &e) || e.Code == 421) {
+			if !errors.As(err, &e) || e.Code == 421 || (verb(line) == "MFMT" && !errors.Is(err, errors.ErrUnsupported)) {
 				return err
 			}
-			if err != nil && verb == "MFMT" && !errors.Is(err, errors.ErrUnsupported) {
-				return err
-			}
-			if err != nil {
-				refused = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
-			}
+			refused = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 		}
 		return inStep(refused)
 	})
+}
+
+// datings are the commands that may set a file's modification time.
+func (s *Session) datings(path string, t time.Time) (lines []string, err error) {
+	arg, err := s.encode(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, verb := range []string{"MFMT", "MDTM"} {
+		if len(s.features) == 0 || s.features.Has(verb) {
+			lines = append(lines, verb+" "+t.UTC().Format("20060102150405")+" "+arg)
+		}
+	}
+	return lines, nil
+}
+
+// dated tells whether line, granted by r, set a time: a server that only tells times has told that of a file that is named
+// like the whole argument.
+func dated(line string, r reply.Reply) bool {
+	_, err := reply.Time(r)
+	return r.Code == 213 && (verb(line) == "MFMT" || err != nil)
 }
