@@ -3,14 +3,9 @@
 package ftpclient_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -18,29 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/corexalgo/ftpclient"
-	"github.com/corexalgo/ftpclient/internal/ftptest"
 )
 
 // verifySize is what BenchmarkVerify moves.
 const verifySize = 1 << 30
-
-func init() {
-	children["server"] = func() error { serveAsChild(); return nil }
-}
-
-// serveAsChild is a server in a process of its own, so that its work does not count as the client's. It ends with its
-// standard input.
-func serveAsChild() {
-	srv, err := ftptest.New(ftptest.Options{Dir: os.Args[1], Hash: true})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Println(srv.Port())
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	_ = srv.Close()
-	os.Exit(0)
-}
 
 // cpu is the processor time that this process has used.
 func cpu(b *testing.B) time.Duration {
@@ -58,19 +34,7 @@ func BenchmarkVerify(b *testing.B) {
 	require.NoError(b, err)
 	require.NoError(b, f.Truncate(verifySize))
 	require.NoError(b, f.Close())
-	server := exec.CommandContext(context.WithoutCancel(b.Context()), os.Args[0], dir)
-	server.Env = append(os.Environ(), childVar+"=server")
-	in, err := server.StdinPipe()
-	require.NoError(b, err)
-	out, err := server.StdoutPipe()
-	require.NoError(b, err)
-	require.NoError(b, server.Start())
-	b.Cleanup(func() { _ = in.Close(); _ = server.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(b, err)
-	var port int
-	_, err = fmt.Sscan(strings.TrimSpace(line), &port)
-	require.NoError(b, err)
+	port := serveApart(b, dir)
 	client, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{
 		"srv": {Host: "127.0.0.1", Port: port, Username: "user", Password: "secret"},
 	}})

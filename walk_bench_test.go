@@ -25,6 +25,20 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
+// mallocs is how many objects were allocated so far.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+// The budgets of a listed entry: in directories of ten, each with a listing's own allocations, here and in the server, and in a
+// large one.
+const (
+	allocsPerEntry = 20
+	allocsPerRow   = 4
+)
+
 // A treeServer answers listings from memory and needs next to no time for it: ftptest opens two ports for each, which on a
 // machine with many sockets in TIME-WAIT costs more than all that is measured. Its waits are those of a line with latency.
 type treeServer struct {
@@ -172,8 +186,9 @@ func BenchmarkWalk(b *testing.B) {
 				walk(ftpclient.WalkOptions{MaxDepth: 2, Exclude: []string{"directory-[1-3]?"}}, func(int) {}) // connects
 				srv.roundTrips = 0
 				before := liveHeap()
-				var peak uint64
+				var peak, allocs uint64
 				for b.Loop() {
+					allocs -= mallocs()
 					n := walk(ftpclient.WalkOptions{}, func(n int) {
 						if n%500 == 0 {
 							b.StopTimer()
@@ -183,7 +198,13 @@ func BenchmarkWalk(b *testing.B) {
 							b.StartTimer()
 						}
 					})
+					allocs += mallocs()
 					require.Equal(b, entries, n)
+				}
+				perEntry := float64(allocs) / float64(b.N*entries)
+				b.ReportMetric(perEntry, "allocs/entry")
+				if perEntry > allocsPerEntry {
+					b.Errorf("%.1f allocations per entry, and the budget is %d", perEntry, allocsPerEntry)
 				}
 				b.ReportMetric(float64(srv.roundTrips)/float64(b.N*listings), "roundtrips/dir")
 				b.ReportMetric(float64(peak)/1024, "peak-KiB")
@@ -210,11 +231,17 @@ func BenchmarkListHuge(b *testing.B) {
 	require.NoError(b, client.Ping(b.Context(), "srv"))
 	before := liveHeap()
 	var kept []ftpclient.Entry
+	allocs := -mallocs()
 	for b.Loop() {
 		var err error
 		kept, err = client.List(b.Context(), "srv", "huge")
 		require.NoError(b, err)
 		require.Len(b, kept, entries)
+	}
+	perEntry := float64(allocs+mallocs()) / float64(b.N*entries)
+	b.ReportMetric(perEntry, "allocs/entry")
+	if perEntry > allocsPerRow {
+		b.Errorf("%.1f allocations per entry, and the budget is %d", perEntry, allocsPerRow)
 	}
 	b.ReportMetric(float64(liveHeap()-before)/entries, "heap-B/entry")
 	runtime.KeepAlive(kept)
