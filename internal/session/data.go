@@ -46,6 +46,13 @@ func (s *Session) intercept(line string) (send string, answer *reply.Reply, err 
 	return line, nil, nil
 }
 
+// asking is called when the transfer command is on its way.
+func (s *Session) asking() {
+	if s.data != nil {
+		s.data.Begin()
+	}
+}
+
 // ask issues a command, which may have been sent ahead, for its one good reply.
 func (s *Session) ask(line string, want int) (reply.Reply, error) {
 	if err := s.ctl.Issue(line); err != nil {

@@ -61,7 +61,7 @@ func connect(ctx context.Context, cfg Config, together bool) (*Session, error) {
 	}
 	s.ctl = wire.NewControl(raw, wire.ControlOptions{
 		ReplyTimeout: cfg.ReplyTimeout, Secret: cfg.Password, Trace: s.trace(ctx),
-		Intercept: s.intercept, Translate: s.translate,
+		Intercept: s.intercept, Asked: s.asking, Translate: s.translate,
 	})
 	err = s.do(ctx, s.open)
 	if err == nil && s.broken { // ctx ended at the last moment

@@ -1,7 +1,10 @@
 package session_test
 
 import (
+	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -116,4 +119,109 @@ func TestCommandsFollowAnUploadWhoseFinalReplyWaitsForThem(t *testing.T) {
 			inStep(t, s, what)
 		})
 	}
+}
+
+// secured is a server under TLS that wants to see the beginning of a handshake on the data connection before it grants a
+// transfer, and refuses the first ones, or never says anything to them.
+func secured(t *testing.T, refuse int, silent bool) *ftptest.ScriptServer {
+	t.Helper()
+	return ftptest.Script(t, func(c *ftptest.Conn) {
+		c.Send("220 ready\r\n")
+		c.Expect("AUTH TLS")
+		c.Send("234 go ahead\r\n")
+		c.StartTLS(nil)
+		cfg, err := ftptest.ServerTLS()
+		if err != nil {
+			return
+		}
+		answers := map[string]string{"USER": "331 password", "PASS": "230 in"}
+		var data *ftptest.DataListener
+		for {
+			verb, _, _ := strings.Cut(c.ReadLine(), " ")
+			switch verb {
+			case "EPSV":
+				data = c.Listen()
+				c.Send(data.EPSV())
+			case "RETR", "STOR":
+				raw := data.Accept()
+				hello := make([]byte, 1)
+				if _, err := io.ReadFull(raw, hello); err != nil {
+					return
+				}
+				if silent {
+					c.ReadLine()
+				}
+				if refuse--; refuse >= 0 {
+					c.Send("550 no\r\n")
+					if refuse%2 == 0 {
+						_ = raw.Close()
+					}
+					continue
+				}
+				c.Send("150 here\r\n")
+				conn := tls.Server(&unread{raw, hello}, cfg)
+				if verb == "RETR" {
+					_, _ = io.WriteString(conn, "content")
+				} else {
+					_, _ = io.Copy(io.Discard, conn)
+				}
+				_ = conn.Close()
+				c.Send("226 done\r\n")
+			case "QUIT", "":
+				return
+			default:
+				answer := answers[verb]
+				if answer == "" {
+					answer = "200 ok"
+				}
+				c.Send(answer + "\r\n")
+			}
+		}
+	})
+}
+
+// unread is a connection some of whose bytes were read before.
+type unread struct {
+	net.Conn
+	bytes []byte
+}
+
+func (u *unread) Read(p []byte) (int, error) {
+	if len(u.bytes) > 0 {
+		n := copy(p, u.bytes)
+		u.bytes = u.bytes[n:]
+		return n, nil
+	}
+	return u.Conn.Read(p)
+}
+
+func TestTheHandshakeOfADataConnectionDoesNotWaitForTheGrant(t *testing.T) {
+	for refuse := range 3 {
+		cfg := scripted(secured(t, refuse, false))
+		insecure(&cfg)
+		s := dial(t, cfg)
+		for i := range refuse {
+			_, err := fetch(t.Context(), s, "f", 0)
+			require.ErrorContains(t, err, "550", "refusal %d", i)
+			inStep(t, s, "a refusal")
+		}
+		got, err := fetch(t.Context(), s, "f", 0)
+		require.NoError(t, err)
+		assert.Equal(t, "content", got)
+		require.NoError(t, store(t.Context(), s, "f", "x"))
+		inStep(t, s, "after them")
+	}
+}
+
+func TestACancelEndsAHandshakeThatWasBegunBeforeTheGrant(t *testing.T) {
+	cancelled(t, "no grant", func() func(context.Context) error {
+		cfg := scripted(secured(t, 0, true))
+		insecure(&cfg)
+		s := dial(t, cfg)
+		return func(ctx context.Context) error {
+			_, err := fetch(ctx, s, "f", 0)
+			gone(t, s, "cancelled")
+			return err
+		}
+	})
 }

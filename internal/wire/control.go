@@ -28,6 +28,8 @@ type ControlOptions struct {
 	Trace func(direction, text string)
 	// Intercept sees each command line that jlaffaye writes and says which line to send in its place, or answers it itself.
 	Intercept func(line string) (send string, answer *reply.Reply, err error)
+	// Asked is called when a command that moves data was sent, before its reply is waited for; nil: nobody asks.
+	Asked func()
 	// Translate may change a reply before jlaffaye sees it; final tells a reply that follows a 1xx one.
 	Translate func(command string, final bool, r reply.Reply) reply.Reply
 }
@@ -358,6 +360,9 @@ func (c *Control) Write(p []byte) (int, error) {
 	}
 	if err := c.Issue(line); err != nil {
 		return 0, err
+	}
+	if verb, _, _ := strings.Cut(line, " "); c.opts.Asked != nil && opensData(verb) {
+		c.opts.Asked()
 	}
 	return len(p), nil
 }

@@ -43,8 +43,8 @@ type DataOptions struct {
 	Closed func()
 }
 
-// Data is a data connection. It shakes hands on its first use only: earlier, vsftpd, ProFTPD and Pure-FTPd all wait for
-// the transfer command first.
+// Data is a data connection. It shakes hands on its first use, or from Begin on: earlier, vsftpd, ProFTPD and Pure-FTPd all
+// wait for the transfer command first.
 type Data struct {
 	deadlines
 	opts    DataOptions
@@ -56,9 +56,10 @@ type Data struct {
 	tls     *tls.Conn
 	stop    func() bool // ends the watch on Ctx
 	moved   int64
-	stored  bool // it is an upload
-	shaken  bool // nothing is left to do before content may move
-	ended   bool // the peer's end was read
+	stored  bool       // it is an upload
+	shaking chan error // of the TLS handshake under way; nil: none is
+	shaken  bool       // nothing is left to do before content may move
+	ended   bool       // the peer's end was read
 	aborted bool
 	closed  bool
 	err     error // the first error of the content's way
@@ -98,6 +99,18 @@ func (d *Data) open(raw net.Conn) {
 	}
 }
 
+// Begin begins the TLS handshake and does not wait for it, which saves a round trip: it is called when the transfer command was
+// sent, before the server grants or refuses it.
+func (d *Data) Begin() {
+	if d.tls == nil || d.shaken || d.closed || d.shaking != nil {
+		return
+	}
+	d.sock.stall = 0 // one deadline for all of it, once somebody waits for it
+	shaking := make(chan error, 1)
+	d.shaking = shaking
+	go func() { shaking <- d.tls.HandshakeContext(d.opts.Ctx) }()
+}
+
 // Handshake makes the connection ready for content: it accepts the server's connection in active mode, and shakes hands
 // under TLS. jlaffaye looks for it after an empty upload, which no write has made to shake hands.
 func (d *Data) Handshake() error {
@@ -115,10 +128,10 @@ func (d *Data) Handshake() error {
 		d.open(raw)
 	}
 	if d.tls != nil {
-		d.sock.stall = 0 // one deadline for all of it
+		d.Begin()
 		d.arm(d.opts.StallTimeout)
-		err := d.tls.HandshakeContext(d.opts.Ctx)
-		d.sock.stall = d.opts.StallTimeout
+		err := <-d.shaking
+		d.shaking, d.sock.stall = nil, d.opts.StallTimeout
 		if err != nil {
 			return d.failed(err)
 		}
@@ -267,6 +280,9 @@ func (d *Data) Close() error {
 	}
 	d.closed = true
 	err := d.close()
+	if d.shaking != nil { // the transfer was refused, and the socket is closed
+		<-d.shaking
+	}
 	d.stop()
 	if d.opts.Closed != nil {
 		d.opts.Closed()
