@@ -41,8 +41,11 @@ func remotes(dir string, names []string) []string {
 // oneWorker is a batch whose files follow each other.
 func oneWorker() *ftpclient.BatchOptions { return &ftpclient.BatchOptions{Workers: 1} }
 
-// slowFinal makes a server end uploads some time after it has granted them.
-var slowFinal = ftptest.Fault{Cmd: "STOR", Do: ftptest.SlowFinal, Delay: 10 * time.Millisecond}
+// slowFinal makes a server end uploads some time after it has granted them; at a distance that makes it one that waits for the
+// client.
+var slowFinal = ftptest.Fault{Cmd: "STOR", Do: ftptest.SlowFinal, Delay: distance}
+
+const distance = 10 * time.Millisecond
 
 // odd are servers that a download's commands sent ahead have to work with.
 var odd = map[string]ftptest.Options{
@@ -52,7 +55,7 @@ var odd = map[string]ftptest.Options{
 	"TLS, holds":              {TLS: ftptest.Explicit, HoldFinal: true},
 	"no MFMT":                 {HideFeatures: []string{"MFMT"}},
 	"refuses to set times":    {Faults: []ftptest.Fault{{Cmd: "MFMT", Do: ftptest.Refuse, Reply: "501 no"}}},
-	"dies at MFMT":            {Faults: []ftptest.Fault{slowFinal, {Cmd: "MFMT", Skip: 12, Times: 1, Do: ftptest.CutControl}}},
+	"dies at MFMT":            {Latency: distance, Faults: []ftptest.Fault{slowFinal, {Cmd: "MFMT", Skip: 12, Times: 1, Do: ftptest.CutControl}}},
 	"no EPSV":                 {HideFeatures: []string{"EPSV"}},
 	"no MDTM":                 {HideFeatures: []string{"MDTM"}},
 	"no SIZE":                 {HideFeatures: []string{"SIZE"}},
@@ -69,10 +72,10 @@ var odd = map[string]ftptest.Options{
 	"refuses an EPSV":         {Faults: []ftptest.Fault{{Cmd: "EPSV", Skip: 5, Times: 2, Do: ftptest.Refuse, Reply: "425 not now"}}},
 	"says too much":           {Faults: []ftptest.Fault{{Cmd: "RETR", Skip: 5, Times: 1, Do: ftptest.ExtraReply}}},
 	"says too much at SIZE":   {Faults: []ftptest.Fault{{Cmd: "SIZE", Skip: 9, Times: 1, Do: ftptest.ExtraReply}}},
-	"slow to finish":          {Faults: []ftptest.Fault{slowFinal}},
-	"slow, dies at SIZE":      {Faults: []ftptest.Fault{slowFinal, {Cmd: "SIZE", Skip: 12, Times: 1, Do: ftptest.CutControl}}},
-	"slow, dies at RNFR":      {Faults: []ftptest.Fault{slowFinal, {Cmd: "RNFR", Skip: 12, Times: 1, Do: ftptest.CutControl}}},
-	"slow, refuses SIZE":      {Faults: []ftptest.Fault{slowFinal, {Cmd: "SIZE", Skip: 9, Times: 1, Do: ftptest.Refuse, Reply: "500 busy"}}},
+	"slow to finish":          {Latency: distance, Faults: []ftptest.Fault{slowFinal}},
+	"slow, dies at SIZE":      {Latency: distance, Faults: []ftptest.Fault{slowFinal, {Cmd: "SIZE", Skip: 12, Times: 1, Do: ftptest.CutControl}}},
+	"slow, dies at RNFR":      {Latency: distance, Faults: []ftptest.Fault{slowFinal, {Cmd: "RNFR", Skip: 12, Times: 1, Do: ftptest.CutControl}}},
+	"slow, refuses SIZE":      {Latency: distance, Faults: []ftptest.Fault{slowFinal, {Cmd: "SIZE", Skip: 9, Times: 1, Do: ftptest.Refuse, Reply: "500 busy"}}},
 	"dead port":               {Reply: deadPort(5)},
 	"lies about a size":       {Faults: []ftptest.Fault{{Cmd: "SIZE", Skip: 9, Times: 1, Do: ftptest.Refuse, Reply: "213 7"}}},
 	"refuses SIZE after RETR": {Faults: []ftptest.Fault{{Cmd: "SIZE", Skip: 9, Times: 1, Do: ftptest.Refuse, Reply: "500 busy"}}},

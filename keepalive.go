@@ -373,6 +373,8 @@ func (u *upload) renaming() session.Ahead {
 		return session.Ahead{}
 	}
 	a := session.Ahead{Rename: u.part.Name()}
+	a.Data = u.next().Data
+	a.Dial = a.Data
 	if u.dates() {
 		a.Date, a.ModTime = u.part.Name(), u.source.ModTime()
 	}

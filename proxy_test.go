@@ -49,10 +49,11 @@ func TestAllConnectionsGoThroughTheProxy(t *testing.T) {
 				before := len(proxy.Asked())
 				moveBothWays(t, srv, client, proxy.URL())
 				stats := srv.Stats()
-				assert.Len(t, proxy.Asked()[before:], stats.Conns+stats.DataConns)
+				// The server may close its port before it has seen a connection whose transfer it refuses.
+				assert.GreaterOrEqual(t, len(proxy.Asked()[before:]), stats.Conns+stats.DataConns)
 				assert.Contains(t, proxy.Asked(), srv.Addr())
 				if own {
-					assert.Len(t, dialer.Dialed(), stats.Conns+stats.DataConns)
+					assert.GreaterOrEqual(t, len(dialer.Dialed()), stats.Conns+stats.DataConns)
 					assert.NotContains(t, dialer.Dialed(), srv.Addr())
 				}
 			}

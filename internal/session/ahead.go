@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -16,6 +20,7 @@ import (
 type Ahead struct {
 	Looks  []string // files that Look will be called for
 	Data   bool     // a transfer will follow
+	Dial   bool     // and it will follow at once: its data connection may be opened meanwhile
 	Rename string   // file that Rename will be called for; "": none
 
 	Date    string    // file that SetModTime will be called for; "": none
@@ -32,17 +37,26 @@ type kept struct {
 	looks   map[string]Look
 	data    *reply.Reply // to passive; nil: none
 	passive string       // EPSV or PASV
-	rename  string       // the command that was granted: RNFR; "": none
+	dialing *dialing     // to where that leads; nil: nobody has dialed yet
 	dated   string       // the command that has set a time; "": none
 }
 
-// Forget drops what was answered ahead: whoever uses the session next is somebody else.
-func (s *Session) Forget() { s.kept = kept{} }
+// Forget drops what was answered ahead: whoever uses the session next is somebody else, and must not meet a rename that was
+// begun.
+func (s *Session) Forget() {
+	s.remember(kept{})
+	s.broken = s.broken || s.renaming != ""
+}
+
+func (s *Session) remember(k kept) {
+	s.kept.dialing.drop()
+	s.kept = k
+}
 
 // fresh drops what no longer holds.
 func (s *Session) fresh() *kept {
 	if s.kept.replies != s.ctl.Received() || time.Now().After(s.kept.until) {
-		s.Forget()
+		s.remember(kept{})
 	}
 	return &s.kept
 }
@@ -55,14 +69,64 @@ func (s *Session) keptLook(path string) (Look, bool) {
 	return look, ok
 }
 
-// keptData takes the answer to the command for a data connection.
-func (s *Session) keptData(passive string) *reply.Reply {
+// keptData takes the answer to the command for a data connection, and that connection if it was dialed.
+func (s *Session) keptData(passive string) (*reply.Reply, *dialing) {
 	k := s.fresh()
-	data := k.data
-	if k.data = nil; k.passive != passive {
-		return nil
+	data, dialing := k.data, k.dialing
+	k.data, k.dialing = nil, nil
+	if k.passive != passive {
+		dialing.drop()
+		return nil, nil
 	}
-	return data
+	return data, dialing
+}
+
+// A dialing is a data connection that is opened while something else is asked.
+type dialing struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	conn   net.Conn // once done
+	err    error
+}
+
+// dialAhead begins to open the data connection that s.kept leads to.
+func (s *Session) dialAhead() {
+	to, err := s.leads(s.kept.passive, *s.kept.data)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx)) // the next operation's, if any
+	d := &dialing{cancel: cancel, done: make(chan struct{})}
+	s.kept.dialing = d
+	go func() {
+		defer close(d.done)
+		d.conn, d.err = s.dial(ctx, to.host, int(to.port))
+	}()
+}
+
+// take waits for the connection.
+func (d *dialing) take(ctx context.Context) (net.Conn, error) {
+	select {
+	case <-d.done:
+		d.cancel()
+		return d.conn, d.err
+	case <-ctx.Done():
+		d.drop()
+		return nil, ctx.Err()
+	}
+}
+
+// drop closes the connection; d may be nil.
+func (d *dialing) drop() {
+	if d == nil {
+		return
+	}
+	d.cancel()
+	go func() {
+		if <-d.done; d.conn != nil {
+			_ = d.conn.Close()
+		}
+	}()
 }
 
 // A question is part of a group of commands.
@@ -96,6 +160,9 @@ func (s *Session) questions(a Ahead) []question {
 		}
 		questions = append(questions, question{[]string{passive}, is(code), func(k *kept, r []reply.Reply) {
 			k.data, k.passive = &r[0], passive
+			if a.Dial {
+				s.dialAhead()
+			}
 		}})
 	}
 	if lines, err := s.datings(a.Date, a.ModTime); a.Date != "" && err == nil && len(lines) > 0 {
@@ -106,8 +173,8 @@ func (s *Session) questions(a Ahead) []question {
 			}
 		}})
 	}
-	if line, err := s.line("RNFR", a.Rename); a.Rename != "" && err == nil {
-		questions = append(questions, question{[]string{line}, is(350), func(k *kept, _ []reply.Reply) { k.rename = line }})
+	if line, err := s.line("RNFR", a.Rename); a.Rename != "" && err == nil && s.renaming == "" {
+		questions = append(questions, question{[]string{line}, is(350), func(*kept, []reply.Reply) { s.renaming = line }})
 	}
 	return questions
 }
@@ -126,7 +193,7 @@ func (s *Session) keep(questions []question, replies []reply.Reply) {
 	if len(questions) == 0 {
 		return
 	}
-	s.kept = kept{until: time.Now().Add(freshFor), replies: s.ctl.Received(), looks: map[string]Look{}}
+	s.remember(kept{until: time.Now().Add(freshFor), replies: s.ctl.Received(), looks: map[string]Look{}})
 	for _, q := range questions {
 		mine := replies[:len(q.lines)]
 		replies = replies[len(q.lines):]
@@ -184,18 +251,22 @@ func (r *Retrieval) finish() error {
 		}
 		return err
 	}
-	return s.collect(err, questions)
+	return s.collect(err, questions, &s.cfg.Quirks.Late)
 }
 
-// holdsFinal is how long after its grant the final reply to an upload comes whose content was there before, if a server holds
-// it until the client's acknowledgement: one round trip. A line that is faster has nothing to gain.
-const holdsFinal = 5 * time.Millisecond
+// far is a round trip that is worth saving. On a faster line a busy server would be taken for one that waits, and be asked
+// while it is still at work.
+const far = 5 * time.Millisecond
 
 // granted is called when the grant of an early upload has come, all of whose content was sent before. vsftpd leaves Nagle's
 // algorithm on, and its next reply waits for the acknowledgement of this one: it travels with what is asked ahead.
 func (s *Session) granted() {
 	s.grant = time.Now()
-	if s.opts.Then == nil || !s.cfg.Quirks.Nagle.Load() || s.cfg.Quirks.Late.Load() || s.data.Err() != nil || s.data.Aborted() {
+	if took := s.grant.Sub(s.asks); s.quickest == 0 || took < s.quickest {
+		s.quickest = took
+	}
+	quirks := s.cfg.Quirks
+	if s.opts.Then == nil || s.quickest < far || !quirks.Nagle.Load() || quirks.Hasty.Load() || s.data.Err() != nil || s.data.Aborted() {
 		return
 	}
 	questions := s.questions(s.opts.Then())
@@ -207,16 +278,17 @@ func (s *Session) granted() {
 // conclude ends an early upload.
 func (s *Session) conclude(err error) error {
 	if s.asked != nil {
-		return s.collect(err, s.asked)
+		return s.collect(err, s.asked, &s.cfg.Quirks.Hasty)
 	}
-	if err == nil && time.Since(s.grant) >= holdsFinal {
+	if err == nil && s.quickest >= far && time.Since(s.grant) >= far {
 		s.cfg.Quirks.Nagle.Store(true)
 	}
 	return err
 }
 
-// collect reads the answers to questions that were sent before the final reply to a transfer, whose outcome was err.
-func (s *Session) collect(err error, questions []question) error {
+// collect reads the answers to questions that were sent before the final reply to a transfer, whose outcome was err. It notes
+// in confused that this did not work.
+func (s *Session) collect(err error, questions []question, confused *atomic.Bool) error {
 	_, final := s.ctl.Last()
 	lines := linesOf(questions)
 	replies := make([]reply.Reply, 0, len(lines))
@@ -224,14 +296,19 @@ func (s *Session) collect(err error, questions []question) error {
 		r, rerr := s.answer()
 		if rerr != nil {
 			if s.ctx.Err() == nil && s.cfg.Quirks.earlyLost.Add(1) > 1 { // once may be the line's fault
-				s.cfg.Quirks.Late.Store(true)
+				confused.Store(true)
 			}
 			return errors.Join(err, rerr)
 		}
 		replies = append(replies, r)
 	}
 	if !plausible(final, lines, replies) {
-		s.cfg.Quirks.Late.Store(true)
+		confused.Store(true)
+		if i := slices.IndexFunc(lines, func(line string) bool { return verb(line) == "RNFR" }); i >= 0 {
+			if slices.ContainsFunc(replies, is(350)) {
+				s.renaming = lines[i]
+			}
+		}
 		return s.disorder(err, final, replies)
 	}
 	s.cfg.Quirks.earlyLost.Store(0)
@@ -327,14 +404,16 @@ func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) err
 		if err != nil {
 			return err
 		}
-		if s.fresh().rename == rnfr {
-			s.Forget()
-			replies, err := s.exchangeAhead(a, rnto)
-			switch {
-			case err != nil || replies[0].Done():
+		if s.renaming != "" {
+			if err := s.renew(rnfr); err != nil {
 				return err
-			case replies[0].Code == 550 || replies[0].Code == 553:
-				return reply.Err("RNTO", replies[0])
+			}
+			r, err := s.renameTo(rnto, a)
+			switch {
+			case err != nil || r.Done():
+				return err
+			case r.Code == 550 || r.Code == 553:
+				return reply.Err("RNTO", r)
 			}
 			// 503 and the like: it has forgotten the RNFR, and changed nothing.
 		}
@@ -350,4 +429,35 @@ func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) err
 		}
 		return nil
 	})
+}
+
+// renew sees to it that the rename that was begun is rnfr's. ProFTPD refuses a second RNFR, and takes the RNTO that follows for
+// the first.
+func (s *Session) renew(rnfr string) error {
+	if s.renaming == rnfr {
+		return nil
+	}
+	r, err := s.raw(rnfr)
+	if r.Code == 350 {
+		s.renaming = rnfr
+		return nil
+	}
+	s.broken = true
+	return fmt.Errorf("%w: another rename was begun: %w", io.ErrUnexpectedEOF, err)
+}
+
+// renameTo ends the rename that was begun. What was kept of the next data connection holds on: a rename does not touch it.
+func (s *Session) renameTo(rnto string, a Ahead) (reply.Reply, error) {
+	k := *s.fresh()
+	s.kept, s.renaming = kept{}, ""
+	a.Data = a.Data && k.data == nil
+	replies, err := s.exchangeAhead(a, rnto)
+	if k.data != nil {
+		s.kept.data, s.kept.passive, s.kept.dialing = k.data, k.passive, k.dialing
+		s.kept.replies, s.kept.until = s.ctl.Received(), time.Now().Add(freshFor)
+	}
+	if err != nil {
+		return reply.Reply{}, err
+	}
+	return replies[0], nil
 }

@@ -65,8 +65,9 @@ type Quirks struct {
 
 	hash refusals // hash commands, "HASH " and an algorithm, "part " and a command that ignores parts
 
-	Late    atomic.Bool // commands sent before the final reply to a transfer confused it
+	Late    atomic.Bool // commands sent before the final reply to a download confused it
 	Nagle   atomic.Bool // it holds the final reply to an upload until it knows that the grant has arrived
+	Hasty   atomic.Bool // commands sent before the final reply to an upload confused it
 	Patient atomic.Bool // content sent before it granted the upload went wrong
 
 	earlyLost   atomic.Int32 // connections lost in a row that had such commands under way

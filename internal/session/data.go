@@ -22,6 +22,7 @@ type dataTarget struct {
 	port     uint16
 	listener *net.TCPListener // active mode
 	kept     bool             // it was asked for ahead
+	dialing  *dialing         // and dialed; nil: it was not
 }
 
 // intercept takes jlaffaye's PASV, the only way in which it asks for a data connection here, and asks for what suits: EPSV,
@@ -89,9 +90,9 @@ func (s *Session) prepareData() error {
 		return s.listen()
 	}
 	passive := s.passive()
-	if r := s.keptData(passive); r != nil {
+	if r, dialing := s.keptData(passive); r != nil {
 		err := s.aim(passive, *r)
-		s.target.kept = true
+		s.target.kept, s.target.dialing = true, dialing
 		return err
 	}
 	if passive == "EPSV" {
@@ -111,16 +112,20 @@ func (s *Session) prepareData() error {
 	return s.aim("PASV", r)
 }
 
-// aim reads where the data connection leads.
-func (s *Session) aim(passive string, r reply.Reply) error {
+// aim makes the data connection lead where r says.
+func (s *Session) aim(passive string, r reply.Reply) (err error) {
+	s.target, err = s.leads(passive, r)
+	return err
+}
+
+// leads reads where a data connection leads.
+func (s *Session) leads(passive string, r reply.Reply) (dataTarget, error) {
 	if passive == "EPSV" {
 		port, err := reply.EPSV(r)
-		s.target = dataTarget{host: s.dataHost(""), port: port}
-		return err
+		return dataTarget{host: s.dataHost(""), port: port}, err
 	}
 	at, err := reply.PASV(r)
-	s.target = dataTarget{host: s.dataHost(at.Addr().String()), port: at.Port()}
-	return err
+	return dataTarget{host: s.dataHost(at.Addr().String()), port: at.Port()}, err
 }
 
 // peer is the control connection's peer; invalid behind a proxy.
@@ -156,6 +161,7 @@ func (s *Session) openData() (net.Conn, error) {
 		Moved:        s.opts.Moved,
 		Consume:      s.consume,
 		Closed:       s.awaitFinal,
+		BrokenOff:    s.tickets.restore,
 	}
 	if s.cfg.Limiter != nil {
 		opts.Limits = append(slices.Clip(opts.Limits), s.cfg.Limiter)
@@ -167,10 +173,10 @@ func (s *Session) openData() (net.Conn, error) {
 		s.data = wire.NewActiveData(func() (net.Conn, error) { return s.accept(l) }, func() { _ = l.Close() }, opts)
 		return s.data, nil
 	}
-	raw, err := s.dial(s.ctx, s.target.host, int(s.target.port))
+	raw, err := s.reach()
 	if err != nil && s.target.kept && s.ctx.Err() == nil { // the server may have closed it meanwhile
 		if err = s.prepareData(); err == nil {
-			raw, err = s.dial(s.ctx, s.target.host, int(s.target.port))
+			raw, err = s.reach()
 		}
 	}
 	if err != nil {
@@ -179,6 +185,15 @@ func (s *Session) openData() (net.Conn, error) {
 	}
 	s.data = wire.NewData(raw, opts)
 	return s.data, nil
+}
+
+// reach opens the data connection, if it was not dialed ahead.
+func (s *Session) reach() (net.Conn, error) {
+	if d := s.target.dialing; d != nil {
+		s.target.dialing = nil
+		return d.take(s.ctx)
+	}
+	return s.dial(s.ctx, s.target.host, int(s.target.port))
 }
 
 // dial opens a connection within ConnectTimeout.

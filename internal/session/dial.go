@@ -53,7 +53,7 @@ func connect(ctx context.Context, cfg Config, together bool) (*Session, error) {
 		// reason.
 		s.cfg.TLSConfig.ServerName = cfg.Host
 		s.cfg.TLSConfig.MinVersion = max(cfg.TLSConfig.MinVersion, tls.VersionTLS12)
-		s.cfg.TLSConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		s.cfg.TLSConfig.ClientSessionCache = &s.tickets
 	}
 	raw, err := s.dial(ctx, cfg.Host, cfg.Port)
 	if err != nil {

@@ -16,9 +16,10 @@ import (
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
-// slowToFinish is a server that ends uploads some time after it has granted them. To the commands that come in between it says
-// busy, at once, or answers them afterwards, if that is "".
-func slowToFinish(t *testing.T, busy, final string) (srv *ftptest.ScriptServer, early chan int) {
+// slowToFinish is a server at some distance that ends uploads some time after it has granted them. It answers the three
+// commands that come in between, in their order, and its final reply when it is its turn, all of which says tells. As ProFTPD
+// does, it refuses a second RNFR.
+func slowToFinish(t *testing.T, says ...string) (srv *ftptest.ScriptServer, early chan int) {
 	t.Helper()
 	early = make(chan int, 10)
 	srv = ftptest.Script(t, func(c *ftptest.Conn) {
@@ -26,8 +27,9 @@ func slowToFinish(t *testing.T, busy, final string) (srv *ftptest.ScriptServer, 
 		var data *ftptest.DataListener
 		answers := map[string]string{
 			"USER": "331 password", "PASS": "230 in", "TYPE": "200 ok", "NOOP": "200 ok",
-			"SIZE": "213 7", "MDTM": "213 20240102030405", "RNFR": "350 and now?", "RNTO": "250 renamed",
+			"SIZE": "213 7", "MDTM": "213 20240102030405",
 		}
+		renaming := false
 		for {
 			verb, _, _ := strings.Cut(c.ReadLine(), " ")
 			switch verb {
@@ -38,20 +40,35 @@ func slowToFinish(t *testing.T, busy, final string) (srv *ftptest.ScriptServer, 
 				conn := data.Accept()
 				_, _ = io.Copy(io.Discard, conn)
 				_ = conn.Close()
+				<-time.After(10 * time.Millisecond)
 				c.Send("150 here\r\n")
 				if !c.Comes(50 * time.Millisecond) {
 					early <- 0
-					c.Send(final + "\r\n")
+					c.Send(says[len(says)-1] + "\r\n")
 					continue
 				}
-				if early <- 3; busy == "" {
-					c.Send(final + "\r\n")
-					continue
-				}
+				early <- 3
 				for range 3 {
 					c.ReadLine()
 				}
-				c.Send(strings.Repeat(busy+"\r\n", 3) + final + "\r\n")
+				for _, text := range says[:4] {
+					renaming = renaming || strings.HasPrefix(text, "350")
+					c.Send(text + "\r\n")
+				}
+			case "RNFR":
+				if renaming {
+					c.Send("501 Bad sequence of commands\r\n")
+					continue
+				}
+				renaming = true
+				c.Send("350 and now?\r\n")
+			case "RNTO":
+				if !renaming {
+					c.Send("503 RNFR first\r\n")
+					continue
+				}
+				renaming = false
+				c.Send("250 renamed\r\n")
 			case "QUIT", "":
 				return
 			default:
@@ -73,52 +90,79 @@ func TestCommandsFollowAnUploadWhoseFinalReplyWaitsForThem(t *testing.T) {
 		})
 		return err
 	}
+	const done, size, at, from = "226 done", "213 7", "213 20240102030405", "350 and now?"
 	for what, c := range map[string]struct {
-		busy, final string
-		late        bool
-		err         string
+		says  [4]string
+		hasty bool
+		err   string
 	}{
-		"they wait":                {"", "226 done", false, ""},
-		"refused at once":          {"500 busy", "226 done", true, ""},
-		"refused by 450":           {"450 busy", "226 done", true, ""},
-		"the upload failed":        {"", "452 full", false, "452"},
-		"failed, and refused":      {"500 busy", "452 full", true, "500"},
-		"answered before the file": {"213 7", "226 done", true, ""},
+		"they wait":                {[4]string{done, size, at, from}, false, ""},
+		"refused at once":          {[4]string{"500 busy", "500 busy", "500 busy", done}, true, ""},
+		"refused by 450":           {[4]string{"450 busy", "450 busy", "450 busy", done}, true, ""},
+		"one refused":              {[4]string{"450 busy", done, at, from}, true, ""},
+		"two refused":              {[4]string{"450 busy", "450 busy", done, from}, true, ""},
+		"answered before the file": {[4]string{size, at, from, done}, true, ""},
+		"no file to rename":        {[4]string{done, size, at, "550 no"}, false, ""},
+		"the upload failed":        {[4]string{"452 full", size, at, from}, false, "452"},
+		"failed, and refused":      {[4]string{"500 busy", "500 busy", "500 busy", "452 full"}, true, "500"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			srv, early := slowToFinish(t, c.busy, c.final)
+			srv, early := slowToFinish(t, append(c.says[:], done)...)
 			cfg := scripted(srv)
 			s := dial(t, cfg)
-			if c.err == "" {
-				require.NoError(t, store(s))
-				assert.Zero(t, <-early, "nobody knows yet")
-				assert.True(t, cfg.Quirks.Nagle.Load(), "seen")
-			}
-			cfg.Quirks.Nagle.Store(true)
+			require.NoError(t, store(s))
+			assert.Zero(t, <-early, "nobody knows yet")
+			require.True(t, cfg.Quirks.Nagle.Load(), "seen")
 
 			err := store(s)
 			assert.Equal(t, 3, <-early)
-			assert.Equal(t, c.late, cfg.Quirks.Late.Load(), "remembered")
+			assert.Equal(t, c.hasty, cfg.Quirks.Hasty.Load(), "remembered")
 			if c.err != "" {
 				require.ErrorContains(t, err, c.err)
 			} else {
 				require.NoError(t, err)
 			}
-			if c.err != "" && c.late {
+			if c.err != "" && c.hasty {
 				gone(t, s, what)
 				return
 			}
-			look, err := s.Look(t.Context(), "f")
+			look, err := s.LookAhead(t.Context(), "f", session.Ahead{Rename: "f"})
 			require.NoError(t, err)
 			assert.Equal(t, int64(7), look.Size)
 			require.NoError(t, s.Rename(t.Context(), "f", "g"))
-			if c.late {
+			if c.hasty {
 				require.NoError(t, store(s))
 				assert.Zero(t, <-early, "not again")
 			}
+			require.NoError(t, s.Rename(t.Context(), "g", "h"), "another one")
 			inStep(t, s, what)
 		})
 	}
+}
+
+func TestARenameThatWasBegunIsNeverTakenForAnother(t *testing.T) {
+	begun := func() (*session.Session, session.Config) {
+		srv, _ := slowToFinish(t, "", "", "", "", "226 done")
+		cfg := scripted(srv)
+		s := dial(t, cfg)
+		_, err := s.LookAhead(t.Context(), "f", session.Ahead{Rename: "f"})
+		require.NoError(t, err)
+		return s, cfg
+	}
+	s, _ := begun()
+	err := s.Rename(t.Context(), "g", "h") // RNTO, sent with it, would rename f
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	gone(t, s, "a second rename")
+
+	s, _ = begun()
+	s.Forget()
+	gone(t, s, "somebody else's")
+
+	s, _ = begun()
+	require.NoError(t, s.Ping(t.Context()))
+	require.NoError(t, s.Rename(t.Context(), "f", "g"), "it is remembered as long as the server does")
+	s.Forget()
+	inStep(t, s, "it was done")
 }
 
 // secured is a server under TLS that wants to see the beginning of a handshake on the data connection before it grants a
@@ -129,11 +173,11 @@ func secured(t *testing.T, refuse int, silent bool) *ftptest.ScriptServer {
 		c.Send("220 ready\r\n")
 		c.Expect("AUTH TLS")
 		c.Send("234 go ahead\r\n")
-		c.StartTLS(nil)
 		cfg, err := ftptest.ServerTLS()
 		if err != nil {
 			return
 		}
+		c.StartTLS(cfg)
 		answers := map[string]string{"USER": "331 password", "PASS": "230 in"}
 		var data *ftptest.DataListener
 		for {
@@ -166,6 +210,10 @@ func secured(t *testing.T, refuse int, silent bool) *ftptest.ScriptServer {
 					_, _ = io.Copy(io.Discard, conn)
 				}
 				_ = conn.Close()
+				if !conn.ConnectionState().DidResume {
+					c.Send("522 not the session of this connection\r\n")
+					continue
+				}
 				c.Send("226 done\r\n")
 			case "QUIT", "":
 				return
@@ -224,4 +272,64 @@ func TestACancelEndsAHandshakeThatWasBegunBeforeTheGrant(t *testing.T) {
 			return err
 		}
 	})
+}
+
+func TestTheNextDataConnectionIsOpenedWhileAFileIsRenamed(t *testing.T) {
+	conns := make(chan net.Conn, 10)
+	srv := ftptest.Script(t, func(c *ftptest.Conn) {
+		var data *ftptest.DataListener
+		c.Send("220 ready\r\n")
+		answers := map[string]string{
+			"USER": "331 password", "PASS": "230 in", "FEAT": "500 no", "SIZE": "213 7", "MDTM": "213 20240102030405", "RNFR": "350 and now?",
+		}
+		for {
+			verb, _, _ := strings.Cut(c.ReadLine(), " ")
+			switch verb {
+			case "EPSV":
+				data = c.Listen()
+				c.Send(data.EPSV())
+			case "RNTO":
+				conns <- data.Accept()
+				c.Send("250 renamed\r\n")
+			case "STOR":
+				conn := <-conns
+				c.Send("150 here\r\n")
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+				c.Send("226 done\r\n")
+			case "QUIT", "":
+				return
+			default:
+				answer := answers[verb]
+				if answer == "" {
+					answer = "200 ok"
+				}
+				c.Send(answer + "\r\n")
+			}
+		}
+	})
+	s := dial(t, scripted(srv))
+	begin := func() {
+		_, err := s.LookAhead(t.Context(), "f", session.Ahead{Rename: "f", Data: true, Dial: true})
+		require.NoError(t, err)
+		require.NoError(t, s.Rename(t.Context(), "f", "g"))
+	}
+	begin()
+	require.NoError(t, store(t.Context(), s, "f", "x"))
+	inStep(t, s, "a transfer")
+
+	for name, end := range map[string]func(){
+		"forgotten": s.Forget,
+		"overtaken": func() { _, _ = s.Look(t.Context(), "f"); _, _ = s.Look(t.Context(), "f") },
+	} {
+		begin()
+		end()
+		_, err := (<-conns).Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF, name)
+		inStep(t, s, name)
+	}
+	begin()
+	s.Close()
+	_, err := (<-conns).Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "closed")
 }

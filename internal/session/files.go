@@ -156,7 +156,7 @@ func (s *Session) RenameInSteps(ctx context.Context, from, to string) (asked boo
 		case replies[0].Code >= 400:
 			return reply.Err("RNFR", replies[0])
 		}
-		asked = true
+		asked, s.renaming = true, ""
 		_, err = s.raw(rnto)
 		return err
 	})

@@ -32,6 +32,9 @@ type Session struct {
 	hashing  string // the algorithm of HASH that is set; "": what FEAT says, "?": unknown
 	together bool   // the login goes out in one write
 	kept     kept
+	renaming string        // the RNFR that was granted and not followed by RNTO; "": none
+	quickest time.Duration // grant of an early upload, from before its data connection was opened; 0: there was none
+	tickets  tickets
 
 	// of the operation under way
 	ctx     context.Context //nolint:containedctx // jlaffaye's dial function takes none
@@ -39,6 +42,7 @@ type Session struct {
 	opts    TransferOptions
 	storing bool
 	early   bool                  // an upload's content does not wait for the grant
+	asks    time.Time             // when it was begun
 	grant   time.Time             // when that came
 	asked   []question            // sent before the final reply
 	listing string                // the listing command
@@ -63,6 +67,7 @@ func (s *Session) Close() {
 		_ = s.ctl.Send("QUIT") // courtesy: many servers free the slot at once
 	}
 	s.broken = true
+	s.Forget()
 	_ = s.ctl.Close()
 }
 
@@ -85,6 +90,7 @@ func (s *Session) begin(ctx context.Context) error {
 func (s *Session) end(err error) error {
 	ctx := s.ctx
 	s.ctx, s.opts, s.storing, s.early, s.listing, s.consume = nil, TransferOptions{}, false, false, "", nil
+	s.target.dialing.drop()
 	s.target, s.data, s.dialErr, s.asked = dataTarget{}, nil, nil, nil
 	if !s.stop() {
 		s.discard(ctx.Err())

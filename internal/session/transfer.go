@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/jlaffaye/ftp"
 	"golang.org/x/time/rate"
@@ -117,6 +118,7 @@ func (s *Session) Store(ctx context.Context, path string, offset int64, src io.R
 		s.early = opts.Eager && offset == 0 && s.cfg.TLS == Plain && !s.cfg.Active && !s.cfg.Quirks.Patient.Load()
 		if s.early {
 			s.opts.Moved = nil // told once it is known not to be in vain
+			s.asks = time.Now()
 		}
 		err := s.outcome(s.ftp.StorFrom(arg, r, uint64(offset)))
 		if s.early && s.ctl.Granted() {

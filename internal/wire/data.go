@@ -39,6 +39,10 @@ type DataOptions struct {
 	// jlaffaye, which drops what it cannot parse, sees none of it. An error of Consume is the connection's.
 	Consume func(io.Reader) error
 
+	// BrokenOff is called when the TLS handshake ended because the connection was closed before anybody waited for it; nil: nobody
+	// asks.
+	BrokenOff func()
+
 	// Closed is called once, after the connection was closed and before the final reply is waited for; nil: nobody asks.
 	Closed func()
 }
@@ -281,7 +285,9 @@ func (d *Data) Close() error {
 	d.closed = true
 	err := d.close()
 	if d.shaking != nil { // the transfer was refused, and the socket is closed
-		<-d.shaking
+		if err := <-d.shaking; err != nil && d.opts.BrokenOff != nil {
+			d.opts.BrokenOff()
+		}
 	}
 	d.stop()
 	if d.opts.Closed != nil {
