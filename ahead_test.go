@@ -292,3 +292,71 @@ func TestAPortThatIsClosedBeforeItIsUsedIsNoFailure(t *testing.T) {
 		})
 	}
 }
+
+// strict makes a server refuse whatever follows a granted RNFR, except RNTO and NOOP, as ProFTPD does.
+func strict() func(cmd, arg string, reply []byte) []byte {
+	var renaming atomic.Bool
+	return func(cmd, _ string, reply []byte) []byte {
+		switch {
+		case cmd == "RNTO":
+			renaming.Store(false)
+		case renaming.Load() && cmd != "NOOP":
+			return []byte("501 Bad sequence of commands\r\n")
+		case cmd == "RNFR" && reply[0] == '3':
+			renaming.Store(true)
+		}
+		return reply
+	}
+}
+
+func TestAnUploadThatFailsOnceItsRenameWasBegunSpoilsNoOther(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault  ftptest.Fault
+		change bool
+		err    error
+		conns  int
+	}{
+		"none":                  {fault: slowFinal, conns: 1},
+		"the disk is full":      {fault: ftptest.Fault{Cmd: "STOR", Path: "f003", Do: ftptest.FinalReply, Reply: "552 quota"}, conns: 1},
+		"the source changes":    {fault: slowFinal, change: true, err: ftpclient.ErrMismatch, conns: 1},
+		"the size is wrong":     {fault: ftptest.Fault{Cmd: "SIZE", Path: "f003", Do: ftptest.FinalReply, Reply: "213 1"}, conns: 1},
+		"no time is set":        {fault: ftptest.Fault{Cmd: "MFMT", Do: ftptest.Refuse, Reply: "501 no"}, conns: 1},
+		"the rename is refused": {fault: ftptest.Fault{Cmd: "RNTO", Path: "f003", Do: ftptest.Refuse, Reply: "550 no"}, conns: 1},
+	} {
+		for _, far := range []time.Duration{0, distance} {
+			t.Run(fmt.Sprint(name, ", ", far), func(t *testing.T) {
+				t.Parallel()
+				names := small(t, filepath.Join(t.TempDir(), "here"), 8)
+				var once sync.Once
+				srv, client := serve(t, ftptest.Options{Latency: far, Reply: strict(), OnCommand: func(cmd, arg string) {
+					if c.change && cmd == "STOR" && strings.Contains(arg, "f003") {
+						once.Do(func() { _ = os.WriteFile(names[3], []byte("another"), 0o644) })
+					}
+				}})
+				srv.SetFaults(c.fault, slowFinal)
+				opts := oneWorker()
+				opts.Retry, opts.PreserveTime = never(), true
+				result, err := client.UploadFiles(t.Context(), "srv", names, "there", opts)
+				failed := 0
+				if c.err != nil || c.fault.Path != "" {
+					failed = 1
+					require.Error(t, err)
+					if c.err != nil {
+						require.ErrorIs(t, err, c.err)
+					}
+				}
+				assert.Equal(t, failed, result.Failed)
+				assert.Equal(t, 8-failed, result.Succeeded)
+				assert.Equal(t, c.conns, srv.Stats().Conns)
+				want, got := grown(t, filepath.Dir(names[0])), grown(t, filepath.Join(srv.Dir(), "there"))
+				if failed > 0 {
+					delete(want, "f003")
+					assert.NotContains(t, got, "f003")
+				}
+				for name := range want {
+					assert.Equal(t, want[name], got[name], name)
+				}
+			})
+		}
+	}
+}

@@ -383,6 +383,9 @@ func (u *upload) renaming() session.Ahead {
 
 // then is what is asked once all is sent.
 func (u *upload) then() session.Ahead {
+	if u.source.Check() != nil { // prove will say so, and there will be nothing to rename
+		return session.Ahead{}
+	}
 	a := u.renaming()
 	if u.opts.Verify != VerifyNone {
 		a.Looks = []string{u.part.Name()}

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +37,8 @@ type kept struct {
 	data    *reply.Reply // to passive; nil: none
 	passive string       // EPSV or PASV
 	dialing *dialing     // to where that leads; nil: nobody has dialed yet
-	dated   string       // the command that has set a time; "": none
+	dating  string       // the command that was to set a time; "": none
+	dated   error        // what became of it
 }
 
 // Forget drops what was answered ahead: whoever uses the session next is somebody else, and must not meet a rename that was
@@ -132,8 +132,7 @@ func (d *dialing) drop() {
 // A question is part of a group of commands.
 type question struct {
 	lines []string
-	good  func(r reply.Reply) bool   // of each reply
-	keep  func(*kept, []reply.Reply) // called with good replies to all lines
+	keep  func(*kept, []reply.Reply) // called with the replies to all lines
 }
 
 // questions are a's commands. A path that cannot be sent will be an error of the call that needs it.
@@ -147,39 +146,50 @@ func (s *Session) questions(a Ahead) []question {
 		if err != nil {
 			continue
 		}
-		questions = append(questions, question{lines, is(213), func(k *kept, r []reply.Reply) {
-			if look, err := readLook(r[0], r[1]); err == nil && look.TimeErr == nil {
+		questions = append(questions, question{lines, func(k *kept, r []reply.Reply) {
+			size, at := r[0], r[1]
+			if look, err := readLook(size, at); err == nil && size.Code == 213 && (look.TimeErr == nil || at.Code >= 500) {
 				k.looks[path] = look
 			}
 		}})
 	}
 	if passive := s.passive(); a.Data && !s.cfg.Active {
-		code := 229
-		if passive == "PASV" {
-			code = 227
-		}
-		questions = append(questions, question{[]string{passive}, is(code), func(k *kept, r []reply.Reply) {
+		questions = append(questions, question{[]string{passive}, func(k *kept, r []reply.Reply) {
+			if r[0].Code != 229 && r[0].Code != 227 {
+				return
+			}
 			k.data, k.passive = &r[0], passive
 			if a.Dial {
 				s.dialAhead()
 			}
 		}})
 	}
-	if lines, err := s.datings(a.Date, a.ModTime); a.Date != "" && err == nil && len(lines) > 0 {
-		line := lines[0]
-		questions = append(questions, question{[]string{line}, is(213), func(k *kept, r []reply.Reply) {
-			if dated(line, r[0]) {
-				k.dated = line
-			}
-		}})
-	}
-	if line, err := s.line("RNFR", a.Rename); a.Rename != "" && err == nil && s.renaming == "" {
-		questions = append(questions, question{[]string{line}, is(350), func(*kept, []reply.Reply) { s.renaming = line }})
-	}
-	return questions
+	return append(questions, s.renamingQuestions(a)...)
 }
 
-func is(code int) func(reply.Reply) bool { return func(r reply.Reply) bool { return r.Code == code } }
+// renamingQuestions set the time of a file and begin to rename it. Once that was granted nothing else can be asked: where a time
+// could not be set in the way that is tried first, it is set by itself, and before.
+func (s *Session) renamingQuestions(a Ahead) (questions []question) {
+	rnfr, err := s.line("RNFR", a.Rename)
+	if a.Rename == "" || err != nil || s.renaming != "" {
+		return nil
+	}
+	if a.Date != "" {
+		lines, err := s.datings(a.Date, a.ModTime)
+		if err != nil || len(lines) == 0 || s.cfg.Quirks.Dateless.Load() {
+			return nil
+		}
+		questions = append(questions, question{lines[:1], func(k *kept, r []reply.Reply) {
+			k.dating, k.dated = lines[0], dated(lines[0], r[0])
+			s.cfg.Quirks.Dateless.Store(k.dated != nil)
+		}})
+	}
+	return append(questions, question{[]string{rnfr}, func(_ *kept, r []reply.Reply) {
+		if r[0].Code == 350 {
+			s.renaming = rnfr
+		}
+	}})
+}
 
 func linesOf(questions []question) (lines []string) {
 	for _, q := range questions {
@@ -188,28 +198,16 @@ func linesOf(questions []question) (lines []string) {
 	return lines
 }
 
-// keep stores the good ones of the replies to all lines of the questions, the last that were read.
+// keep stores what is good of the replies to all lines of the questions, the last that were read.
 func (s *Session) keep(questions []question, replies []reply.Reply) {
 	if len(questions) == 0 {
 		return
 	}
 	s.remember(kept{until: time.Now().Add(freshFor), replies: s.ctl.Received(), looks: map[string]Look{}})
 	for _, q := range questions {
-		mine := replies[:len(q.lines)]
+		q.keep(&s.kept, replies[:len(q.lines)])
 		replies = replies[len(q.lines):]
-		if all(mine, q.good) {
-			q.keep(&s.kept, mine)
-		}
 	}
-}
-
-func all(replies []reply.Reply, good func(reply.Reply) bool) bool {
-	for _, r := range replies {
-		if !good(r) {
-			return false
-		}
-	}
-	return true
 }
 
 // exchangeAhead is exchange, with a's commands in the same write; the replies are those to lines.
@@ -251,7 +249,17 @@ func (r *Retrieval) finish() error {
 		}
 		return err
 	}
-	return s.collect(err, questions, &s.cfg.Quirks.Late)
+	_, final := s.ctl.Last()
+	replies, err := s.collect(err, lines, &s.cfg.Quirks.Late)
+	if len(replies) < len(lines) {
+		return err
+	}
+	if !plausible(final, lines, replies) {
+		s.cfg.Quirks.Late.Store(true)
+		return s.disorder(err, final, replies)
+	}
+	s.keep(questions, replies)
+	return err
 }
 
 // far is a round trip that is worth saving. On a faster line a busy server would be taken for one that waits, and be asked
@@ -275,45 +283,54 @@ func (s *Session) granted() {
 	}
 }
 
-// conclude ends an early upload.
+// conclude ends an early upload whose outcome, by the next reply after the grant, was err.
 func (s *Session) conclude(err error) error {
-	if s.asked != nil {
-		return s.collect(err, s.asked, &s.cfg.Quirks.Hasty)
+	quirks := s.cfg.Quirks
+	if s.asked == nil {
+		if err == nil && s.quickest >= far && time.Since(s.grant) >= far {
+			quirks.Nagle.Store(true)
+		}
+		return err
 	}
-	if err == nil && s.quickest >= far && time.Since(s.grant) >= far {
-		s.cfg.Quirks.Nagle.Store(true)
+	_, final := s.ctl.Last()
+	if s.ctl.Err() == nil && !endsTransfer(final) && (final.Code < 400 || busy(final)) {
+		quirks.Hasty.Store(true)
+		s.broken = true // Pure-FTPd gives one such reply, to all that it has read by then
+		return fmt.Errorf("%w: %d among the answers to others", wire.ErrOutOfStep, final.Code)
+	}
+	lines := linesOf(s.asked)
+	replies, err := s.collect(err, lines, &quirks.Hasty)
+	switch {
+	case len(replies) < len(lines):
+	case plausible(final, lines, replies):
+		s.keep(s.asked, replies)
+	default: // how the upload ended is known
+		quirks.Hasty.Store(true)
+		s.settle()
 	}
 	return err
 }
 
-// collect reads the answers to questions that were sent before the final reply to a transfer, whose outcome was err. It notes
-// in confused that this did not work.
-func (s *Session) collect(err error, questions []question, confused *atomic.Bool) error {
-	_, final := s.ctl.Last()
-	lines := linesOf(questions)
-	replies := make([]reply.Reply, 0, len(lines))
+// collect reads the answers to lines that were sent before the final reply to a transfer, whose outcome was err. A connection
+// that is lost meanwhile may have been confused by them.
+func (s *Session) collect(err error, lines []string, confused *atomic.Bool) (replies []reply.Reply, _ error) {
+	rerr := s.ctl.Err()
 	for range lines {
-		r, rerr := s.answer()
+		var r reply.Reply
+		if rerr == nil {
+			r, rerr = s.answer()
+			err = errors.Join(err, rerr)
+		}
 		if rerr != nil {
 			if s.ctx.Err() == nil && s.cfg.Quirks.earlyLost.Add(1) > 1 { // once may be the line's fault
 				confused.Store(true)
 			}
-			return errors.Join(err, rerr)
+			return nil, err
 		}
 		replies = append(replies, r)
 	}
-	if !plausible(final, lines, replies) {
-		confused.Store(true)
-		if i := slices.IndexFunc(lines, func(line string) bool { return verb(line) == "RNFR" }); i >= 0 {
-			if slices.ContainsFunc(replies, is(350)) {
-				s.renaming = lines[i]
-			}
-		}
-		return s.disorder(err, final, replies)
-	}
 	s.cfg.Quirks.earlyLost.Store(0)
-	s.keep(questions, replies)
-	return err
+	return replies, err
 }
 
 // plausible tells whether replies, which came after final, can be the answers to lines. A server may refuse to answer while
@@ -327,8 +344,8 @@ func plausible(final reply.Reply, lines []string, replies []reply.Reply) bool {
 		switch verb(lines[i]) {
 		case "SIZE", "MDTM":
 			good = r.Code == 213 || r.Code == 550
-		case "MFMT":
-			good = r.Code == 213 || r.Code == 550 || r.Code == 501 || r.Code == 504
+		case "MFMT": // of which only 213 counts
+			good = true
 		case "RNFR":
 			good = r.Code == 350 || r.Code == 550
 		default:
@@ -346,7 +363,7 @@ func endsTransfer(r reply.Reply) bool { return r.Code == 226 || r.Code == 250 ||
 // busy tells a reply by which a server refuses a command while a transfer runs: Pure-FTPd says 500, ProFTPD 450.
 func busy(r reply.Reply) bool { return r.Code == 450 || r.Code/10 == 50 }
 
-// disorder finds out how a transfer ended whose final reply came among the answers to commands that were sent before it.
+// disorder finds out how a download ended whose final reply came among the answers to commands that were sent before it.
 // Only if there is exactly one such reply, and each other one can be such an answer, is it known. The session goes on only
 // if it then is in step.
 func (s *Session) disorder(err error, final reply.Reply, replies []reply.Reply) error {
@@ -355,7 +372,7 @@ func (s *Session) disorder(err error, final reply.Reply, replies []reply.Reply) 
 		switch {
 		case endsTransfer(r):
 			ends++
-		case busy(r), r.Code == 550, r.Code == 213, r.Code == 229, r.Code == 227, r.Code == 350:
+		case busy(r), r.Code == 550, r.Code == 213, r.Code == 229, r.Code == 227:
 		default:
 			odd = true
 		}
@@ -404,10 +421,7 @@ func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) err
 		if err != nil {
 			return err
 		}
-		if s.renaming != "" {
-			if err := s.renew(rnfr); err != nil {
-				return err
-			}
+		if s.renaming == rnfr {
 			r, err := s.renameTo(rnto, a)
 			switch {
 			case err != nil || r.Done():
@@ -431,19 +445,18 @@ func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) err
 	})
 }
 
-// renew sees to it that the rename that was begun is rnfr's. ProFTPD refuses a second RNFR, and takes the RNTO that follows for
-// the first.
-func (s *Session) renew(rnfr string) error {
-	if s.renaming == rnfr {
-		return nil
+// CancelRename ends a rename that was begun and will not be done: the file keeps its name. Until then the server takes nothing
+// else.
+func (s *Session) CancelRename(ctx context.Context) {
+	if s.renaming == "" || s.broken {
+		return
 	}
-	r, err := s.raw(rnfr)
-	if r.Code == 350 {
-		s.renaming = rnfr
-		return nil
-	}
-	s.broken = true
-	return fmt.Errorf("%w: another rename was begun: %w", io.ErrUnexpectedEOF, err)
+	_ = s.do(ctx, func() error {
+		rnto := "RNTO" + strings.TrimPrefix(s.renaming, "RNFR")
+		s.renaming = ""
+		_, err := s.exchange(rnto)
+		return err
+	})
 }
 
 // renameTo ends the rename that was begun. What was kept of the next data connection holds on: a rename does not touch it.
@@ -454,7 +467,7 @@ func (s *Session) renameTo(rnto string, a Ahead) (reply.Reply, error) {
 	replies, err := s.exchangeAhead(a, rnto)
 	if k.data != nil {
 		s.kept.data, s.kept.passive, s.kept.dialing = k.data, k.passive, k.dialing
-		s.kept.replies, s.kept.until = s.ctl.Received(), time.Now().Add(freshFor)
+		s.kept.replies, s.kept.until = s.ctl.Received(), k.until
 	}
 	if err != nil {
 		return reply.Reply{}, err

@@ -65,10 +65,12 @@ type Quirks struct {
 
 	hash refusals // hash commands, "HASH " and an algorithm, "part " and a command that ignores parts
 
-	Late    atomic.Bool // commands sent before the final reply to a download confused it
-	Nagle   atomic.Bool // it holds the final reply to an upload until it knows that the grant has arrived
-	Hasty   atomic.Bool // commands sent before the final reply to an upload confused it
-	Patient atomic.Bool // content sent before it granted the upload went wrong
+	Late  atomic.Bool // commands sent before the final reply to a download confused it
+	Nagle atomic.Bool // it holds the final reply to an upload until it knows that the grant has arrived
+	Hasty atomic.Bool // commands sent before the final reply to an upload confused it
+
+	Dateless atomic.Bool // it refused to set a time in the way that is tried first
+	Patient  atomic.Bool // content sent before it granted the upload went wrong
 
 	earlyLost   atomic.Int32 // connections lost in a row that had such commands under way
 	dataTrouble atomic.Int32 // data connections that failed in a row

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -191,7 +192,12 @@ func (s *Session) openData() (net.Conn, error) {
 func (s *Session) reach() (net.Conn, error) {
 	if d := s.target.dialing; d != nil {
 		s.target.dialing = nil
-		return d.take(s.ctx)
+		conn, err := d.take(s.ctx)
+		if err == nil && wire.Ended(conn) {
+			_ = conn.Close()
+			return nil, io.ErrUnexpectedEOF
+		}
+		return conn, err
 	}
 	return s.dial(s.ctx, s.target.host, int(s.target.port))
 }

@@ -1,8 +1,10 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -13,12 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
+	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
+	"github.com/corexalgo/ftpclient/internal/wire"
 )
 
 // slowToFinish is a server at some distance that ends uploads some time after it has granted them. It answers the three
 // commands that come in between, in their order, and its final reply when it is its turn, all of which says tells. As ProFTPD
-// does, it refuses a second RNFR.
+// does, it refuses whatever follows a granted RNFR, except RNTO and NOOP.
 func slowToFinish(t *testing.T, says ...string) (srv *ftptest.ScriptServer, early chan int) {
 	t.Helper()
 	early = make(chan int, 10)
@@ -32,6 +36,10 @@ func slowToFinish(t *testing.T, says ...string) (srv *ftptest.ScriptServer, earl
 		renaming := false
 		for {
 			verb, _, _ := strings.Cut(c.ReadLine(), " ")
+			if renaming && verb != "RNTO" && verb != "NOOP" && verb != "QUIT" {
+				c.Send("501 Bad sequence of commands\r\n")
+				continue
+			}
 			switch verb {
 			case "EPSV":
 				data = c.Listen()
@@ -56,10 +64,6 @@ func slowToFinish(t *testing.T, says ...string) (srv *ftptest.ScriptServer, earl
 					c.Send(text + "\r\n")
 				}
 			case "RNFR":
-				if renaming {
-					c.Send("501 Bad sequence of commands\r\n")
-					continue
-				}
 				renaming = true
 				c.Send("350 and now?\r\n")
 			case "RNTO":
@@ -94,17 +98,22 @@ func TestCommandsFollowAnUploadWhoseFinalReplyWaitsForThem(t *testing.T) {
 	for what, c := range map[string]struct {
 		says  [4]string
 		hasty bool
-		err   string
+		err   string // "": none
+		gone  bool   // the session is
 	}{
-		"they wait":                {[4]string{done, size, at, from}, false, ""},
-		"refused at once":          {[4]string{"500 busy", "500 busy", "500 busy", done}, true, ""},
-		"refused by 450":           {[4]string{"450 busy", "450 busy", "450 busy", done}, true, ""},
-		"one refused":              {[4]string{"450 busy", done, at, from}, true, ""},
-		"two refused":              {[4]string{"450 busy", "450 busy", done, from}, true, ""},
-		"answered before the file": {[4]string{size, at, from, done}, true, ""},
-		"no file to rename":        {[4]string{done, size, at, "550 no"}, false, ""},
-		"the upload failed":        {[4]string{"452 full", size, at, from}, false, "452"},
-		"failed, and refused":      {[4]string{"500 busy", "500 busy", "500 busy", "452 full"}, true, "500"},
+		"they wait":                   {[4]string{done, size, at, from}, false, "", false},
+		"no file to rename":           {[4]string{done, size, at, "550 no"}, false, "", false},
+		"nothing works afterwards":    {[4]string{done, "500 no", "500 no", "500 no"}, true, "", false},
+		"250 for 226":                 {[4]string{"250 done", size, at, from}, false, "", false},
+		"the upload failed":           {[4]string{"452 full", size, at, from}, false, "452", false},
+		"refused at once":             {[4]string{"500 busy", "500 busy", "500 busy", done}, true, "among", true},
+		"one reply for all":           {[4]string{"500 busy", done, "", ""}, true, "among", true},
+		"refused by 450":              {[4]string{"450 busy", "450 busy", "450 busy", done}, true, "among", true},
+		"one refused":                 {[4]string{"450 busy", done, at, from}, true, "among", true},
+		"answered before the file":    {[4]string{size, at, from, done}, true, "among", true},
+		"failed, and refused":         {[4]string{"500 busy", "500 busy", "500 busy", "452 full"}, true, "among", true},
+		"hangs up":                    {[4]string{done, "421 enough", "", ""}, false, "421", true},
+		"hangs up in place of an end": {[4]string{"421 enough", "", "", ""}, false, "421", true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			srv, early := slowToFinish(t, append(c.says[:], done)...)
@@ -114,7 +123,9 @@ func TestCommandsFollowAnUploadWhoseFinalReplyWaitsForThem(t *testing.T) {
 			assert.Zero(t, <-early, "nobody knows yet")
 			require.True(t, cfg.Quirks.Nagle.Load(), "seen")
 
+			begun := time.Now()
 			err := store(s)
+			assert.Less(t, time.Since(begun), time.Second, "nothing is waited for that will not come")
 			assert.Equal(t, 3, <-early)
 			assert.Equal(t, c.hasty, cfg.Quirks.Hasty.Load(), "remembered")
 			if c.err != "" {
@@ -122,9 +133,13 @@ func TestCommandsFollowAnUploadWhoseFinalReplyWaitsForThem(t *testing.T) {
 			} else {
 				require.NoError(t, err)
 			}
-			if c.err != "" && c.hasty {
+			if c.gone {
+				assert.True(t, retry.Retryable(err))
 				gone(t, s, what)
 				return
+			}
+			if c.err != "" {
+				s.CancelRename(t.Context())
 			}
 			look, err := s.LookAhead(t.Context(), "f", session.Ahead{Rename: "f"})
 			require.NoError(t, err)
@@ -140,29 +155,50 @@ func TestCommandsFollowAnUploadWhoseFinalReplyWaitsForThem(t *testing.T) {
 	}
 }
 
-func TestARenameThatWasBegunIsNeverTakenForAnother(t *testing.T) {
-	begun := func() (*session.Session, session.Config) {
+// Whatever else ProFTPD is asked it refuses then, as if it said something of the file.
+func TestNothingIsAskedOnceARenameWasBegun(t *testing.T) {
+	begun := func() *session.Session {
 		srv, _ := slowToFinish(t, "", "", "", "", "226 done")
-		cfg := scripted(srv)
-		s := dial(t, cfg)
+		s := dial(t, scripted(srv))
 		_, err := s.LookAhead(t.Context(), "f", session.Ahead{Rename: "f"})
 		require.NoError(t, err)
-		return s, cfg
+		return s
 	}
-	s, _ := begun()
-	err := s.Rename(t.Context(), "g", "h") // RNTO, sent with it, would rename f
-	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	gone(t, s, "a second rename")
-
-	s, _ = begun()
+	for what, ask := range map[string]func(s *session.Session) error{
+		"another rename": func(s *session.Session) error { return s.Rename(t.Context(), "g", "h") }, // its RNTO would rename f
+		"one in steps": func(s *session.Session) error {
+			_, err := s.RenameInSteps(t.Context(), "g", "h")
+			return err
+		},
+		"size": func(s *session.Session) error {
+			_, err := s.Look(t.Context(), "g")
+			return err
+		},
+		"a transfer": func(s *session.Session) error { return store(t.Context(), s, "f", "x") },
+		"delete":     func(s *session.Session) error { return s.Delete(t.Context(), "f") },
+	} {
+		s := begun()
+		err := ask(s)
+		require.ErrorIs(t, err, wire.ErrOutOfStep, what)
+		assert.True(t, retry.Retryable(err), what)
+		gone(t, s, what)
+	}
+	s := begun()
 	s.Forget()
 	gone(t, s, "somebody else's")
 
-	s, _ = begun()
+	s = begun()
 	require.NoError(t, s.Ping(t.Context()))
 	require.NoError(t, s.Rename(t.Context(), "f", "g"), "it is remembered as long as the server does")
 	s.Forget()
 	inStep(t, s, "it was done")
+
+	s = begun()
+	s.CancelRename(t.Context())
+	_, err := s.Look(t.Context(), "f")
+	require.NoError(t, err)
+	s.Forget()
+	inStep(t, s, "it was given up")
 }
 
 // secured is a server under TLS that wants to see the beginning of a handshake on the data connection before it grants a
@@ -332,4 +368,45 @@ func TestTheNextDataConnectionIsOpenedWhileAFileIsRenamed(t *testing.T) {
 	s.Close()
 	_, err := (<-conns).Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF, "closed")
+}
+
+func TestAWrongCertificateOnADataConnectionIsFatalThoughTheServerRefusesTheTransferForIt(t *testing.T) {
+	other := otherCertificate(t)
+	srv := ftptest.Script(t, func(c *ftptest.Conn) {
+		c.Send("220 ready\r\n")
+		c.Expect("AUTH TLS")
+		c.Send("234 go ahead\r\n")
+		c.StartTLS(nil)
+		var data *ftptest.DataListener
+		for {
+			switch verb, _, _ := strings.Cut(c.ReadLine(), " "); verb {
+			case "USER":
+				c.Send("331 password\r\n")
+			case "PASS":
+				c.Send("230 in\r\n")
+			case "EPSV":
+				data = c.Listen()
+				c.Send(data.EPSV())
+			case "RETR":
+				if tls.Server(data.Accept(), other).HandshakeContext(t.Context()) != nil {
+					c.Send("425 TLS handshake failed\r\n")
+				}
+			default:
+				c.Send("200 ok\r\n")
+			}
+		}
+	})
+	cfg := scripted(srv)
+	insecure(&cfg)
+	untrusted := errors.New("that is somebody else")
+	cfg.TLSConfig.VerifyConnection = func(state tls.ConnectionState) error {
+		if bytes.Equal(state.PeerCertificates[0].Raw, other.Certificates[0].Certificate[0]) {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: untrusted}
+		}
+		return nil
+	}
+	s := dial(t, cfg)
+	_, err := fetch(t.Context(), s, "f", 0)
+	require.ErrorIs(t, err, untrusted)
+	assert.False(t, retry.Retryable(err))
 }

@@ -170,23 +170,20 @@ func (s *Session) SetModTime(ctx context.Context, path string, t time.Time) erro
 		if err != nil {
 			return err
 		}
-		if len(lines) > 0 && s.fresh().dated == lines[0] {
-			return nil
+		if k := s.fresh(); len(lines) > 0 && k.dating == lines[0] {
+			return k.dated
 		}
 		refused := fmt.Errorf("setting times: %w", errors.ErrUnsupported)
 		for _, line := range lines {
-			r, err := s.raw(line)
-			if err == nil {
-				if dated(line, r) {
-					return nil
-				}
-				continue
-			}
-			var e *reply.Error
-			if !errors.As(err, &e) || e.Code == 421 || (verb(line) == "MFMT" && !errors.Is(err, errors.ErrUnsupported)) {
+			replies, err := s.exchange(line)
+			if err != nil {
 				return err
 			}
-			refused = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+			err = dated(line, replies[0])
+			if err == nil || (verb(line) == "MFMT" && !errors.Is(err, errors.ErrUnsupported)) {
+				return err
+			}
+			refused = err
 		}
 		return inStep(refused)
 	})
@@ -206,9 +203,17 @@ func (s *Session) datings(path string, t time.Time) (lines []string, err error) 
 	return lines, nil
 }
 
-// dated tells whether line, granted by r, set a time: a server that only tells times has told that of a file that is named
-// like the whole argument.
-func dated(line string, r reply.Reply) bool {
+// dated is nil if line, to which r was the reply, has set a time. A server that only tells times has told that of a file that
+// is named like the whole argument.
+func dated(line string, r reply.Reply) error {
 	_, err := reply.Time(r)
-	return r.Code == 213 && (verb(line) == "MFMT" || err != nil)
+	switch {
+	case r.Code == 213 && (verb(line) == "MFMT" || err != nil):
+		return nil
+	case r.Done():
+		return inStep(fmt.Errorf("setting times: %w", errors.ErrUnsupported))
+	case verb(line) == "MDTM":
+		return inStep(fmt.Errorf("%w: %w", errors.ErrUnsupported, reply.Err("MDTM", r)))
+	}
+	return reply.Err("MFMT", r)
 }

@@ -50,6 +50,7 @@ type Control struct {
 	ahead    []string      // command lines sent before jlaffaye writes them, oldest first
 	written  []byte        // of the command line that jlaffaye is writing
 	answers  []byte        // of the reply that jlaffaye is reading
+	renaming bool          // RNFR was granted: nothing but RNTO may follow
 	presumed bool          // jlaffaye was told of a 150 that has not come yet
 	granted  func()        // called once it has
 	last     reply.Reply
@@ -111,8 +112,13 @@ func (c *Control) Send(lines ...string) error {
 	}
 	c.arm(c.replyTimeout())
 	var b strings.Builder
+	renaming := c.renaming
 	for _, line := range lines {
 		verb, _, _ := strings.Cut(line, " ")
+		if renaming && !mayFollowRNFR(verb) {
+			return c.fail(fmt.Errorf("%w: RNFR was granted, and %s is no RNTO", ErrOutOfStep, verb))
+		}
+		renaming = renaming && verb != "RNTO"
 		c.trace(">", verb, line)
 		c.pending = append(c.pending, verb)
 		b.WriteString(line)
@@ -123,6 +129,10 @@ func (c *Control) Send(lines ...string) error {
 	}
 	return nil
 }
+
+// mayFollowRNFR tells commands that leave a rename that was begun as it is, or end it. ProFTPD answers all others by 501, which
+// would be taken for what it says of a file, and its next RNTO renames what was to be renamed before.
+func mayFollowRNFR(verb string) bool { return verb == "RNTO" || verb == "NOOP" || verb == "QUIT" }
 
 func (c *Control) fail(err error) error {
 	if c.err == nil {
@@ -260,6 +270,7 @@ func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 	case len(c.pending) > 0:
 		c.pending, c.started = c.pending[1:], false
 	}
+	c.renaming = (c.renaming || (r.Code == 350 && verb == "RNFR")) && verb != "RNTO"
 	c.last, c.lastVerb = r, verb
 	return r, nil
 }

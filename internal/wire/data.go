@@ -39,8 +39,7 @@ type DataOptions struct {
 	// jlaffaye, which drops what it cannot parse, sees none of it. An error of Consume is the connection's.
 	Consume func(io.Reader) error
 
-	// BrokenOff is called when the TLS handshake ended because the connection was closed before anybody waited for it; nil: nobody
-	// asks.
+	// BrokenOff is called when a TLS handshake that nobody waited for ended with the connection; nil: nobody asks.
 	BrokenOff func()
 
 	// Closed is called once, after the connection was closed and before the final reply is waited for; nil: nobody asks.
@@ -285,15 +284,29 @@ func (d *Data) Close() error {
 	d.closed = true
 	err := d.close()
 	if d.shaking != nil { // the transfer was refused, and the socket is closed
-		if err := <-d.shaking; err != nil && d.opts.BrokenOff != nil {
-			d.opts.BrokenOff()
-		}
+		d.breakOff(<-d.shaking)
 	}
 	d.stop()
 	if d.opts.Closed != nil {
 		d.opts.Closed()
 	}
 	return err
+}
+
+// breakOff takes note of how a handshake ended that nobody waited for: with the connection, as the transfer was refused, or by
+// what was wrong with it, such as the server's certificate.
+func (d *Data) breakOff(err error) {
+	var op *net.OpError
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), d.opts.Ctx.Err() != nil,
+		errors.As(err, &op) && op.Op != "remote error": // which is crypto/tls's word for an alert
+		if d.opts.BrokenOff != nil {
+			d.opts.BrokenOff()
+		}
+	default:
+		_ = d.failed(err)
+	}
 }
 
 func (d *Data) close() error {
