@@ -153,18 +153,19 @@ func (s *Session) questions(a Ahead) []question {
 			}
 		}})
 	}
-	if passive := s.passive(); a.Data && !s.cfg.Active {
+	renaming := s.renamingQuestions(a)
+	// Where more is asked before the rename, what was kept of the connection would be lost.
+	if passive := s.passive(); a.Data && !s.cfg.Active && (!a.Dial || len(renaming) > 0) {
 		questions = append(questions, question{[]string{passive}, func(k *kept, r []reply.Reply) {
-			if r[0].Code != 229 && r[0].Code != 227 {
-				return
+			if (passive == "EPSV" && r[0].Code == 229) || (passive == "PASV" && r[0].Code == 227) {
+				k.data, k.passive = &r[0], passive
 			}
-			k.data, k.passive = &r[0], passive
-			if a.Dial {
+			if k.data != nil && a.Dial {
 				s.dialAhead()
 			}
 		}})
 	}
-	return append(questions, s.renamingQuestions(a)...)
+	return append(questions, renaming...)
 }
 
 // renamingQuestions set the time of a file and begin to rename it. Once that was granted nothing else can be asked: where a time
@@ -181,7 +182,9 @@ func (s *Session) renamingQuestions(a Ahead) (questions []question) {
 		}
 		questions = append(questions, question{lines[:1], func(k *kept, r []reply.Reply) {
 			k.dating, k.dated = lines[0], dated(lines[0], r[0])
-			s.cfg.Quirks.Dateless.Store(k.dated != nil)
+			if k.dated != nil && r[0].Code/10 == 50 {
+				s.cfg.Quirks.Dateless.Store(true)
+			}
 		}})
 	}
 	return append(questions, question{[]string{rnfr}, func(_ *kept, r []reply.Reply) {
