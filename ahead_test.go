@@ -320,6 +320,12 @@ func TestAnUploadThatFailsOnceItsRenameWasBegunSpoilsNoOther(t *testing.T) {
 		"the disk is full":      {fault: ftptest.Fault{Cmd: "STOR", Path: "f003", Do: ftptest.FinalReply, Reply: "552 quota"}, conns: 1},
 		"the source changes":    {fault: slowFinal, change: true, err: ftpclient.ErrMismatch, conns: 1},
 		"the size is wrong":     {fault: ftptest.Fault{Cmd: "SIZE", Path: "f003", Do: ftptest.FinalReply, Reply: "213 1"}, conns: 1},
+		"SIZE is denied":        {fault: ftptest.Fault{Cmd: "SIZE", Do: ftptest.Refuse, Reply: "550 denied"}, conns: 1},
+		"there is no SIZE":      {fault: ftptest.Fault{Cmd: "SIZE", Do: ftptest.Refuse, Reply: "500 what?"}, conns: 1},
+		"MDTM is denied":        {fault: ftptest.Fault{Cmd: "MDTM", Do: ftptest.Refuse, Reply: "550 denied"}, conns: 1},
+		"no time is readable":   {fault: ftptest.Fault{Cmd: "MDTM", Do: ftptest.FinalReply, Reply: "213 yesterday"}, conns: 1},
+		"no port now and then":  {fault: ftptest.Fault{Cmd: "EPSV", Skip: 4, Times: 1, Do: ftptest.Refuse, Reply: "425 no port"}, conns: 1},
+		"there is no MFMT":      {fault: ftptest.Fault{Cmd: "MFMT", Do: ftptest.Refuse, Reply: "500 what?"}, conns: 1},
 		"no time is set":        {fault: ftptest.Fault{Cmd: "MFMT", Do: ftptest.Refuse, Reply: "501 no"}, conns: 1},
 		"the rename is refused": {fault: ftptest.Fault{Cmd: "RNTO", Path: "f003", Do: ftptest.Refuse, Reply: "550 no"}, conns: 1},
 	} {

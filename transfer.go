@@ -345,9 +345,6 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 			if err == nil {
 				err = u.commit(ctx, s)
 			}
-			if err != nil {
-				s.CancelRename(ctx)
-			}
 			again, ferr := u.fallBack(ctx, s, err)
 			if ferr != nil {
 				return ferr

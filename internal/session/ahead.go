@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -41,12 +40,8 @@ type kept struct {
 	dated   error        // what became of it
 }
 
-// Forget drops what was answered ahead: whoever uses the session next is somebody else, and must not meet a rename that was
-// begun.
-func (s *Session) Forget() {
-	s.remember(kept{})
-	s.broken = s.broken || s.renaming != ""
-}
+// Forget drops what was answered ahead: whoever uses the session next is somebody else.
+func (s *Session) Forget() { s.remember(kept{}) }
 
 func (s *Session) remember(k kept) {
 	s.kept.dialing.drop()
@@ -56,7 +51,7 @@ func (s *Session) remember(k kept) {
 // fresh drops what no longer holds.
 func (s *Session) fresh() *kept {
 	if s.kept.replies != s.ctl.Received() || time.Now().After(s.kept.until) {
-		s.remember(kept{})
+		s.Forget()
 	}
 	return &s.kept
 }
@@ -168,11 +163,11 @@ func (s *Session) questions(a Ahead) []question {
 	return append(questions, renaming...)
 }
 
-// renamingQuestions set the time of a file and begin to rename it. Once that was granted nothing else can be asked: where a time
-// could not be set in the way that is tried first, it is set by itself, and before.
+// renamingQuestions set the time of a file and begin to rename it. Once that was granted nothing else can be asked without ending
+// it: where a time could not be set in the way that is tried first, it is set by itself, and before.
 func (s *Session) renamingQuestions(a Ahead) (questions []question) {
 	rnfr, err := s.line("RNFR", a.Rename)
-	if a.Rename == "" || err != nil || s.renaming != "" {
+	if a.Rename == "" || err != nil {
 		return nil
 	}
 	if a.Date != "" {
@@ -187,11 +182,7 @@ func (s *Session) renamingQuestions(a Ahead) (questions []question) {
 			}
 		}})
 	}
-	return append(questions, question{[]string{rnfr}, func(_ *kept, r []reply.Reply) {
-		if r[0].Code == 350 {
-			s.renaming = rnfr
-		}
-	}})
+	return append(questions, question{[]string{rnfr}, func(*kept, []reply.Reply) {}}) // the control connection knows
 }
 
 func linesOf(questions []question) (lines []string) {
@@ -220,8 +211,28 @@ func (s *Session) exchangeAhead(a Ahead, lines ...string) ([]reply.Reply, error)
 	if err != nil {
 		return nil, err
 	}
+	for i, line := range linesOf(questions) {
+		if r := replies[len(lines)+i]; misplaced(verb(line), r.Code) {
+			return nil, unexpected(verb(line), r)
+		}
+	}
 	s.keep(questions, replies[len(lines):])
 	return replies[:len(lines)], nil
+}
+
+// misplaced tells a reply that cannot be one to that verb: the server has said more than was asked, or less.
+func misplaced(verb string, code int) bool {
+	switch {
+	case code >= 400:
+		return false
+	case verb == "RNFR":
+		return code != 350
+	case verb == "EPSV":
+		return code != 229
+	case verb == "PASV":
+		return code != 227
+	}
+	return code/10 == 22 || code == 350
 }
 
 // finish ends a download whose content has ended. What is asked ahead goes out before the final reply is read, unless the
@@ -424,7 +435,7 @@ func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) err
 		if err != nil {
 			return err
 		}
-		if s.renaming == rnfr {
+		if s.ctl.Renaming() == rnfr {
 			r, err := s.renameTo(rnto, a)
 			switch {
 			case err != nil || r.Done():
@@ -448,24 +459,10 @@ func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) err
 	})
 }
 
-// CancelRename ends a rename that was begun and will not be done: the file keeps its name. Until then the server takes nothing
-// else.
-func (s *Session) CancelRename(ctx context.Context) {
-	if s.renaming == "" || s.broken {
-		return
-	}
-	_ = s.do(ctx, func() error {
-		rnto := "RNTO" + strings.TrimPrefix(s.renaming, "RNFR")
-		s.renaming = ""
-		_, err := s.exchange(rnto)
-		return err
-	})
-}
-
 // renameTo ends the rename that was begun. What was kept of the next data connection holds on: a rename does not touch it.
 func (s *Session) renameTo(rnto string, a Ahead) (reply.Reply, error) {
 	k := *s.fresh()
-	s.kept, s.renaming = kept{}, ""
+	s.kept = kept{}
 	a.Data = a.Data && k.data == nil
 	replies, err := s.exchangeAhead(a, rnto)
 	if k.data != nil {

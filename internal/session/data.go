@@ -175,7 +175,7 @@ func (s *Session) openData() (net.Conn, error) {
 		return s.data, nil
 	}
 	raw, err := s.reach()
-	if err != nil && s.target.kept && s.ctx.Err() == nil { // the server may have closed it meanwhile
+	if err != nil && s.target.kept && !isTimeout(err) && s.ctx.Err() == nil { // the server may have closed it meanwhile
 		if err = s.prepareData(); err == nil {
 			raw, err = s.reach()
 		}

@@ -156,7 +156,7 @@ func (s *Session) RenameInSteps(ctx context.Context, from, to string) (asked boo
 		case replies[0].Code >= 400:
 			return reply.Err("RNFR", replies[0])
 		}
-		asked, s.renaming = true, ""
+		asked = true
 		_, err = s.raw(rnto)
 		return err
 	})
@@ -170,16 +170,17 @@ func (s *Session) SetModTime(ctx context.Context, path string, t time.Time) erro
 		if err != nil {
 			return err
 		}
-		if k := s.fresh(); len(lines) > 0 && k.dating == lines[0] {
-			return k.dated
-		}
 		refused := fmt.Errorf("setting times: %w", errors.ErrUnsupported)
-		for _, line := range lines {
-			replies, err := s.exchange(line)
-			if err != nil {
-				return err
+		for i, line := range lines {
+			if k := s.fresh(); i == 0 && k.dating == line {
+				err = k.dated
+			} else {
+				replies, lost := s.exchange(line)
+				if lost != nil {
+					return lost
+				}
+				err = dated(line, replies[0])
 			}
-			err = dated(line, replies[0])
 			if err == nil || (verb(line) == "MFMT" && !errors.Is(err, errors.ErrUnsupported)) {
 				return err
 			}

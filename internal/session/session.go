@@ -32,7 +32,6 @@ type Session struct {
 	hashing  string // the algorithm of HASH that is set; "": what FEAT says, "?": unknown
 	together bool   // the login goes out in one write
 	kept     kept
-	renaming string        // the RNFR that was granted and not followed by RNTO; "": none
 	quickest time.Duration // grant of an early upload, from before its data connection was opened; 0: there was none
 	tickets  tickets
 

@@ -50,7 +50,8 @@ type Control struct {
 	ahead    []string      // command lines sent before jlaffaye writes them, oldest first
 	written  []byte        // of the command line that jlaffaye is writing
 	answers  []byte        // of the reply that jlaffaye is reading
-	renaming bool          // RNFR was granted: nothing but RNTO may follow
+	rnfr     string        // the last RNFR that was sent
+	renaming string        // the one that was granted and not followed by RNTO; "": none
 	presumed bool          // jlaffaye was told of a 150 that has not come yet
 	granted  func()        // called once it has
 	last     reply.Reply
@@ -110,15 +111,16 @@ func (c *Control) Send(lines ...string) error {
 			return c.fail(err)
 		}
 	}
+	if err := c.endRename(lines[0]); err != nil {
+		return err
+	}
 	c.arm(c.replyTimeout())
 	var b strings.Builder
-	renaming := c.renaming
 	for _, line := range lines {
 		verb, _, _ := strings.Cut(line, " ")
-		if renaming && !mayFollowRNFR(verb) {
-			return c.fail(fmt.Errorf("%w: RNFR was granted, and %s is no RNTO", ErrOutOfStep, verb))
+		if verb == "RNFR" {
+			c.rnfr = line
 		}
-		renaming = renaming && verb != "RNTO"
 		c.trace(">", verb, line)
 		c.pending = append(c.pending, verb)
 		b.WriteString(line)
@@ -130,9 +132,26 @@ func (c *Control) Send(lines ...string) error {
 	return nil
 }
 
-// mayFollowRNFR tells commands that leave a rename that was begun as it is, or end it. ProFTPD answers all others by 501, which
-// would be taken for what it says of a file, and its next RNTO renames what was to be renamed before.
-func mayFollowRNFR(verb string) bool { return verb == "RNTO" || verb == "NOOP" || verb == "QUIT" }
+// Renaming is the RNFR that was granted and not followed by RNTO; "": there is none.
+func (c *Control) Renaming() string { return c.renaming }
+
+// endRename ends a rename that was begun and is not what line goes on with: the file is renamed to its own name. Until then
+// ProFTPD answers all but RNTO, NOOP and QUIT by 501, which would be taken for what it says of a file, and its next RNTO renames
+// what was to be renamed before.
+func (c *Control) endRename(line string) error {
+	verb, _, _ := strings.Cut(line, " ")
+	if c.renaming == "" || verb == "RNTO" || verb == "NOOP" || verb == "QUIT" {
+		return nil
+	}
+	timeout := c.timeout
+	if err := c.Send("RNTO" + strings.TrimPrefix(c.renaming, "RNFR")); err != nil {
+		return err
+	}
+	c.timeout = 0
+	_, err := c.Reply()
+	c.timeout = timeout
+	return err
+}
 
 func (c *Control) fail(err error) error {
 	if c.err == nil {
@@ -270,7 +289,12 @@ func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 	case len(c.pending) > 0:
 		c.pending, c.started = c.pending[1:], false
 	}
-	c.renaming = (c.renaming || (r.Code == 350 && verb == "RNFR")) && verb != "RNTO"
+	switch {
+	case verb == "RNFR" && r.Code == 350:
+		c.renaming = c.rnfr
+	case verb == "RNTO":
+		c.renaming = ""
+	}
 	c.last, c.lastVerb = r, verb
 	return r, nil
 }

@@ -294,13 +294,14 @@ func (d *Data) Close() error {
 }
 
 // breakOff takes note of how a handshake ended that nobody waited for: with the connection, as the transfer was refused, or by
-// what was wrong with it, such as the server's certificate.
+// the client, as of a wrong certificate. What the server made of it is in its reply.
 func (d *Data) breakOff(err error) {
 	var op *net.OpError
+	var plain tls.RecordHeaderError
 	switch {
 	case err == nil:
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), d.opts.Ctx.Err() != nil,
-		errors.As(err, &op) && op.Op != "remote error": // which is crypto/tls's word for an alert
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed),
+		errors.As(err, &op), errors.As(err, &plain), d.opts.Ctx.Err() != nil:
 		if d.opts.BrokenOff != nil {
 			d.opts.BrokenOff()
 		}
