@@ -85,6 +85,10 @@ func TestInteropSmallFilesOverAFarLine(t *testing.T) {
 				client := x.client(t, func(c *ftpclient.ServerConfig) { c.DialContext = far })
 				require.NoError(t, client.Ping(t.Context(), "srv"))
 				names := small(t, t.TempDir(), 15)
+				for i, name := range names {
+					at := time.Date(2020, 1, 2, 3, 4, i, 0, time.UTC)
+					require.NoError(t, os.Chtimes(name, at, at))
+				}
 				require.NoError(t, os.MkdirAll(filepath.Join(x.dir, "up"), 0o755))
 				x.own()
 				perFile := func(f func()) float64 {
@@ -93,7 +97,9 @@ func TestInteropSmallFilesOverAFarLine(t *testing.T) {
 					return float64(time.Since(begun)) / float64(roundTrip) / float64(len(names))
 				}
 				up := perFile(func() {
-					_, err := client.UploadFiles(t.Context(), "srv", names, "up", oneWorker())
+					opts := oneWorker()
+					opts.PreserveTime = true
+					_, err := client.UploadFiles(t.Context(), "srv", names, "up", opts)
 					require.NoError(t, err)
 				})
 				local := t.TempDir()
@@ -102,6 +108,17 @@ func TestInteropSmallFilesOverAFarLine(t *testing.T) {
 					require.NoError(t, err)
 				})
 				assert.Equal(t, grown(t, filepath.Dir(names[0])), grown(t, local))
+				for _, name := range names {
+					want, err := os.Stat(name)
+					require.NoError(t, err)
+					got, err := os.Stat(filepath.Join(x.dir, "up", filepath.Base(name)))
+					require.NoError(t, err)
+					assert.Equal(t, want.ModTime().Truncate(time.Second), got.ModTime().Truncate(time.Second), name)
+				}
+				if mode == interop.Plain {
+					assert.Less(t, down, 4.0)
+					assert.Less(t, up, 4.0)
+				}
 				t.Logf("%s: round trips per file: download %.2f, upload %.2f", c, down, up)
 			})
 		}
