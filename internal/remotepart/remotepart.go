@@ -164,10 +164,12 @@ func (f *File) Commit(ctx context.Context, s *session.Session, follows session.A
 	if f.inPlace {
 		return nil
 	}
+	before := f.asked
 	f.asked = true
 	err := s.RenameAhead(ctx, f.Name(), f.Target, follows)
 	if r := refusal(err); r != nil {
-		if r.Command != "RNTO" {
+		if r.Command != "RNTO" { // which has renamed nothing then
+			f.asked = before
 			return fmt.Errorf("%w: %w", ErrNoRename, err)
 		}
 		err = f.replace(ctx, s, err)

@@ -321,6 +321,12 @@ func (s *Session) conclude(err error) error {
 	default: // how the upload ended is known
 		quirks.Hasty.Store(true)
 		s.settle()
+		for i, r := range replies { // but not what the server has begun
+			if misplaced(verb(lines[i]), r.Code) {
+				s.broken = true
+				return unexpected(verb(lines[i]), r)
+			}
+		}
 	}
 	return err
 }

@@ -115,6 +115,8 @@ func TestCommandsFollowAnUploadWhoseFinalReplyWaitsForThem(t *testing.T) {
 		"one refused":                 {[4]string{"450 busy", done, at, from}, true, "among", true},
 		"answered before the file":    {[4]string{size, at, from, done}, true, "among", true},
 		"failed, and refused":         {[4]string{"500 busy", "500 busy", "500 busy", "452 full"}, true, "among", true},
+		"answered and then refused":   {[4]string{"550 no", "550 no", from, done}, true, "malformed", true},
+		"refused and then answered":   {[4]string{"553 no", size, from, done}, true, "malformed", true},
 		"hangs up":                    {[4]string{done, "421 enough", "", ""}, false, "421", true},
 		"hangs up in place of an end": {[4]string{"421 enough", "", "", ""}, false, "421", true},
 	} {

@@ -207,9 +207,9 @@ func (s *Session) datings(path string, t time.Time) (lines []string, err error) 
 // dated is nil if line, to which r was the reply, has set a time. A server that only tells times has told that of a file that
 // is named like the whole argument.
 func dated(line string, r reply.Reply) error {
-	_, err := reply.Time(r)
+	at, _ := reply.Time(r)
 	switch {
-	case r.Code == 213 && (verb(line) == "MFMT" || err != nil):
+	case r.Code == 213 && (verb(line) == "MFMT" || at.IsZero()):
 		return nil
 	case r.Done():
 		return inStep(fmt.Errorf("setting times: %w", errors.ErrUnsupported))

@@ -106,13 +106,16 @@ func (c *Control) Send(lines ...string) error {
 	if c.err != nil {
 		return c.err
 	}
+	if len(lines) == 0 {
+		return nil
+	}
+	if err := c.endRename(lines[0]); err != nil {
+		return err
+	}
 	if len(c.pending) == 0 {
 		if err := c.listen(); err != nil {
 			return c.fail(err)
 		}
-	}
-	if err := c.endRename(lines[0]); err != nil {
-		return err
 	}
 	c.arm(c.replyTimeout())
 	var b strings.Builder
@@ -143,12 +146,21 @@ func (c *Control) endRename(line string) error {
 	if c.renaming == "" || verb == "RNTO" || verb == "NOOP" || verb == "QUIT" {
 		return nil
 	}
+	if len(c.pending) > 0 {
+		return c.fail(fmt.Errorf("%w: a rename was begun while more was to be answered", ErrOutOfStep))
+	}
 	timeout := c.timeout
 	if err := c.Send("RNTO" + strings.TrimPrefix(c.renaming, "RNFR")); err != nil {
 		return err
 	}
 	c.timeout = 0
-	_, err := c.Reply()
+	r, err := c.Reply()
+	for err == nil && r.Preliminary() {
+		r, err = c.Reply()
+	}
+	if err == nil {
+		err = c.err // 421: the server is leaving
+	}
 	c.timeout = timeout
 	return err
 }
