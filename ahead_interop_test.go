@@ -24,7 +24,11 @@ const roundTrip = 100 * time.Millisecond
 
 // far dials over a line with latency: each connection passes through a relay that carries every piece half a round trip later.
 func far(ctx context.Context, network, addr string) (net.Conn, error) {
-	time.Sleep(roundTrip)
+	select {
+	case <-time.After(roundTrip):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	server, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -56,7 +60,7 @@ func carry(from, to *net.TCPConn) {
 	line := make(chan parcel, 1<<14)
 	go func() {
 		for p := range line {
-			time.Sleep(time.Until(p.due))
+			<-time.After(time.Until(p.due))
 			_, _ = to.Write(p.data)
 		}
 		_ = to.CloseWrite()

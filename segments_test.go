@@ -96,7 +96,7 @@ func TestWhereSegmentsCannotBeOneConnectionFetchesAll(t *testing.T) {
 			o.DataRate = 20 * mib
 			srv := ftptest.Start(t, o)
 			put(t, srv, "f", content)
-			var log lockedBuffer
+			var log safeBuffer
 			client, err := ftpclient.New(ftpclient.Config{
 				Logger: slog.New(slog.NewTextHandler(&log, nil)),
 				Servers: map[string]ftpclient.ServerConfig{"srv": {
@@ -114,23 +114,6 @@ func TestWhereSegmentsCannotBeOneConnectionFetchesAll(t *testing.T) {
 			assert.Contains(t, log.String(), "segment")
 		})
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func TestSegmentsMakeDoWithTheConnectionsThatThereAre(t *testing.T) {

@@ -8,35 +8,31 @@ import (
 	"net"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 )
 
 // ScriptServer runs a handler for each control connection. The end of the test closes it, with every connection.
 type ScriptServer struct {
-	handler  func(c *Conn)
-	listener net.Listener
-	wg       sync.WaitGroup
-
-	mu     sync.Mutex
-	closed bool // guarded by mu, as are those below
-	open   map[io.Closer]struct{}
-	faults []string
+	listening
+	faults []string // guarded by mu
 }
 
 // Script starts a server whose every answer is written by handler, which runs on a goroutine for each control
 // connection. The connection is closed when handler returns, and handler is ended when the client has gone.
 func Script(tb TB, handler func(c *Conn)) *ScriptServer {
 	tb.Helper()
-	l, err := listenLoopback()
-	if err != nil {
+	s := &ScriptServer{}
+	if err := s.listen(); err != nil {
 		tb.Fatalf("%v", err)
 	}
-	s := &ScriptServer{handler: handler, listener: l, open: map[io.Closer]struct{}{}}
-	s.wg.Go(s.accept)
+	s.serve(func(conn *net.TCPConn) {
+		c := &Conn{server: s, tcp: conn, conn: conn, r: bufio.NewReader(conn)}
+		defer func() { _ = c.Close() }()
+		handler(c)
+	})
 	tb.Cleanup(func() {
-		if faults := s.close(); len(faults) > 0 {
-			tb.Fatalf("ftptest: script: %s", strings.Join(faults, "; "))
+		if s.close(); len(s.faults) > 0 {
+			tb.Fatalf("ftptest: script: %s", strings.Join(s.faults, "; "))
 		}
 	})
 	return s
@@ -50,51 +46,6 @@ func (s *ScriptServer) Host() string { return "127.0.0.1" }
 
 // Port returns the port of the control connection.
 func (s *ScriptServer) Port() int { return portOf(s.listener) }
-
-func (s *ScriptServer) accept() {
-	for {
-		conn, err := s.listener.Accept()
-		if err != nil {
-			return
-		}
-		s.track(conn)
-		s.wg.Go(func() {
-			defer s.untrack(conn)
-			c := &Conn{server: s, tcp: conn, conn: conn, r: bufio.NewReader(conn)}
-			defer func() { _ = c.Close() }()
-			s.handler(c)
-		})
-	}
-}
-
-func (s *ScriptServer) track(c io.Closer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		_ = c.Close()
-		return
-	}
-	s.open[c] = struct{}{}
-}
-
-func (s *ScriptServer) untrack(c io.Closer) {
-	_ = c.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, c)
-}
-
-func (s *ScriptServer) close() []string {
-	_ = s.listener.Close()
-	s.mu.Lock()
-	s.closed = true
-	for c := range s.open {
-		_ = c.Close()
-	}
-	s.mu.Unlock()
-	s.wg.Wait()
-	return s.faults
-}
 
 // Conn is a control connection as a script sees it. Its methods end the handler when the client has gone.
 type Conn struct {

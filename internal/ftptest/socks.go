@@ -24,25 +24,23 @@ type SOCKSOptions struct {
 
 // SOCKSServer is a SOCKS5 proxy on 127.0.0.1 (RFC 1928).
 type SOCKSServer struct {
-	opts     SOCKSOptions
-	listener *net.TCPListener
-	wg       sync.WaitGroup
-
-	mu     sync.Mutex
-	closed bool // guarded by mu, as are those below
-	open   map[io.Closer]struct{}
-	asked  []string
+	listening
+	opts  SOCKSOptions
+	asked []string // guarded by mu
 }
 
 // SOCKS starts a proxy that is closed when the test ends.
 func SOCKS(tb TB, o SOCKSOptions) *SOCKSServer {
 	tb.Helper()
-	l, err := listenLoopback()
-	if err != nil {
+	s := &SOCKSServer{opts: o}
+	if err := s.listen(); err != nil {
 		tb.Fatalf("%v", err)
 	}
-	s := &SOCKSServer{opts: o, listener: l, open: map[io.Closer]struct{}{}}
-	s.wg.Go(s.accept)
+	s.serve(func(conn *net.TCPConn) {
+		if target, err := s.negotiate(conn); err == nil {
+			s.relay(conn, target)
+		}
+	})
 	tb.Cleanup(s.close)
 	return s
 }
@@ -61,50 +59,6 @@ func (s *SOCKSServer) Asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.asked...)
-}
-
-func (s *SOCKSServer) accept() {
-	for {
-		conn, err := s.listener.AcceptTCP()
-		if err != nil {
-			return
-		}
-		s.track(conn)
-		s.wg.Go(func() {
-			defer s.untrack(conn)
-			if target, err := s.negotiate(conn); err == nil {
-				s.relay(conn, target)
-			}
-		})
-	}
-}
-
-func (s *SOCKSServer) track(c io.Closer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		_ = c.Close()
-		return
-	}
-	s.open[c] = struct{}{}
-}
-
-func (s *SOCKSServer) untrack(c io.Closer) {
-	_ = c.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, c)
-}
-
-func (s *SOCKSServer) close() {
-	_ = s.listener.Close()
-	s.mu.Lock()
-	s.closed = true
-	for c := range s.open {
-		_ = c.Close()
-	}
-	s.mu.Unlock()
-	s.wg.Wait()
 }
 
 var errSOCKS = errors.New("ftptest: refused by the proxy")
