@@ -360,6 +360,7 @@ func (d *download) then(now sink.ID) session.Ahead {
 	var a session.Ahead
 	if !d.verifier.asksMore() {
 		a = d.next()
+		a.Dial = len(a.Looks) > 0 && d.opts.Existing == Overwrite // else the next file may not be moved
 	}
 	if now.Size >= 0 || !now.ModTime.IsZero() {
 		a.Looks = append(a.Looks, d.remote)

@@ -345,6 +345,9 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 	}
 	moving := d.moving(nil)
 	moving.Then = func() session.Ahead { return d.then(now) }
+	if f, ok := d.sink.(*sink.File); ok && !d.opts.NoSync {
+		moving.Meanwhile = f.Flush
+	}
 	r, err := s.Retrieve(ctx, d.remote, from, moving)
 	if err != nil {
 		return err
@@ -361,11 +364,13 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 			return errors.Join(errTooMuch, r.Close())
 		}
 		d.result.Transferred += int64(n)
-		if _, err := d.sink.Write((*buf)[:n]); err != nil {
-			_ = r.Close()
-			return retry.Permanent(err)
+		if n > 0 {
+			if _, err := d.sink.Write((*buf)[:n]); err != nil {
+				_ = r.Close()
+				return retry.Permanent(err)
+			}
+			d.advance(int64(n))
 		}
-		d.advance(int64(n))
 		if rerr == nil {
 			continue
 		}

@@ -37,11 +37,21 @@ func (f *File) Commit(o CommitOptions) error {
 	if !o.NoSync {
 		err = f.syncDir()
 	}
-	// Without its partial a sidecar says nothing, so one that stays does not make the finished download a failure.
-	_, _ = f.remove(f.state)
-	_, _ = f.remove(f.fresh)
+	if f.checkpoint.saved.Load() > 0 { // else there is none
+		// Without its partial a sidecar says nothing, so one that stays does not make the finished download a failure.
+		_, _ = f.remove(f.state)
+		_, _ = f.remove(f.fresh)
+	}
 	f.begun, f.closed = false, true
 	return errors.Join(err, f.lock.release())
+}
+
+// Flush makes what was written durable, so that Commit need not, if nothing more is written. Commit tells of an error.
+func (f *File) Flush() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checkpoint.wait()
+	f.flushed = f.file != nil && f.checkpoint.flush(f.file) == nil
 }
 
 // finish makes the partial's content and attributes final and closes it.
@@ -50,7 +60,7 @@ func (f *File) finish(o CommitOptions) error {
 	if err != nil {
 		return err
 	}
-	if !o.NoSync {
+	if !o.NoSync && !f.flushed {
 		if err := f.checkpoint.flush(f.file); err != nil {
 			return err
 		}

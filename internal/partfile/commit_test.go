@@ -132,6 +132,33 @@ func TestAFailedFlushIsFinal(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrNotExist, "no sidecar vouches for what was not flushed")
 }
 
+func TestWhatWasFlushedIsNotFlushedAgainUnlessMoreIsWritten(t *testing.T) {
+	for name, c := range map[string]struct {
+		then func(*partfile.File)
+		want int
+	}{
+		"nothing more": {func(*partfile.File) {}, 1},
+		"more":         {func(f *partfile.File) { write(t, f, []byte("more")) }, 2},
+		"begun anew":   {func(f *partfile.File) { require.NoError(t, f.Start(about(4))); write(t, f, []byte("anew")) }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := begin(t, openRoot(t), []byte("bytes"))
+			calls := 0
+			f.SetSync(func(*os.File) error { calls++; return nil })
+			f.Flush()
+			c.then(f)
+			require.NoError(t, f.Commit(partfile.CommitOptions{}))
+			assert.Equal(t, c.want, calls)
+			f.Flush() // as nothing is open, it has no effect
+		})
+	}
+	f := begin(t, openRoot(t), []byte("bytes"))
+	f.SetSync(func(*os.File) error { return syscall.EIO })
+	f.Flush()
+	f.SetSync(func(*os.File) error { return nil })
+	require.ErrorIs(t, f.Commit(partfile.CommitOptions{}), syscall.EIO, "a failure is told of")
+}
+
 func TestAFailedFlushBesideTheWriterStopsItAndKeepsTheCheckpointBefore(t *testing.T) {
 	root := openRoot(t)
 	f := open(t, root)

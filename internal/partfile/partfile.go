@@ -59,6 +59,7 @@ type File struct {
 	mu       sync.Mutex // guards what is below
 	file     *os.File   // the open partial; nil: none
 	parts    []Range    // what is held beyond offset, as in a State
+	flushed  bool       // nothing was written since a Flush
 	begun    bool       // Start or Continue took over the partial; until then it belongs to an earlier call
 	about    State      // as given to Start or Continue; Offset and digest are those of the last Continue
 	digest   hash.Hash  // nil: none wanted, or bytes went past it
@@ -148,16 +149,37 @@ func (f *File) Start(s State) error {
 	if f.closed {
 		return fs.ErrClosed
 	}
-	if err := f.discard(); err != nil {
+	if err := f.release(); err != nil {
 		return err
 	}
-	file, err := f.dir.OpenFile(f.part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := f.create()
 	if err != nil {
 		return err
 	}
 	s.Offset, s.Parts, s.DigestName, s.Digest = 0, nil, "", nil
 	f.begin(file, s)
 	return nil
+}
+
+// create makes the partial. Where there is none, a sidecar is all that may be left of an earlier one.
+func (f *File) create() (*os.File, error) {
+	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
+	file, err := f.dir.OpenFile(f.part, flags, 0o600)
+	switch {
+	case err == nil && !f.exists(f.state):
+		return file, nil
+	case err == nil:
+		err = file.Close()
+	case errors.Is(err, fs.ErrExist):
+		err = nil
+	}
+	if err == nil {
+		err = f.discard()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.dir.OpenFile(f.part, flags, 0o600)
 }
 
 // Continue reopens the saved partial, cuts it where nothing more is known to be good and goes on from there. s is what
@@ -208,7 +230,7 @@ func (f *File) Continue(s State) error {
 
 func (f *File) begin(file *os.File, s State) {
 	f.file, f.begun, f.about = file, true, s
-	f.digest, f.digestAs = nil, ""
+	f.digest, f.digestAs, f.flushed = nil, "", false
 	f.offset.Store(s.Offset)
 	f.parts = slices.Clone(s.Parts)
 	f.checkpoint.reset(s.Held())

@@ -117,8 +117,9 @@ func (f *File) usable() error {
 	return f.checkpoint.failure()
 }
 
-// consider starts a checkpoint if one is due and none is running.
+// consider starts a checkpoint, after a write, if one is due and none is running.
 func (f *File) consider() {
+	f.flushed = false
 	if f.checkpoint.due(sum(f.offset.Load(), f.parts)) {
 		f.checkpoint.start(f.file, f.snapshot())
 	}

@@ -149,8 +149,8 @@ func (s *Session) questions(a Ahead) []question {
 		}})
 	}
 	renaming := s.renamingQuestions(a)
-	// Where more is asked before the rename, what was kept of the connection would be lost.
-	if passive := s.passive(); a.Data && !s.cfg.Active && (!a.Dial || len(renaming) > 0) {
+	lost := a.Rename != "" && len(renaming) == 0 // what was kept of the connection would be, as more is asked before the rename
+	if passive := s.passive(); a.Data && !s.cfg.Active && !lost {
 		questions = append(questions, question{[]string{passive}, func(k *kept, r []reply.Reply) {
 			if (passive == "EPSV" && r[0].Code == 229) || (passive == "PASV" && r[0].Code == 227) {
 				k.data, k.passive = &r[0], passive
@@ -251,6 +251,9 @@ func (r *Retrieval) finish() error {
 		_ = r.data.Close()
 		if err := s.ctl.Send(lines...); err != nil {
 			return err
+		}
+		if s.opts.Meanwhile != nil {
+			s.opts.Meanwhile()
 		}
 	}
 	err := s.outcome(r.resp.Close())

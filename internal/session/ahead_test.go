@@ -3,8 +3,10 @@ package session_test
 import (
 	"context"
 	"io"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -94,6 +96,58 @@ func TestAFinalReplyAmongThoseToCommandsSentAheadIsFound(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, int64(7), look.Size)
 		})
+	}
+}
+
+func TestWhileADownloadIsProvedTheNextDataConnectionIsOpened(t *testing.T) {
+	busy, opened := make(chan struct{}), make(chan net.Conn, 1)
+	srv := ftptest.Script(t, func(c *ftptest.Conn) {
+		c.Send("220 ready\r\n")
+		var data *ftptest.DataListener
+		for answers := map[string]string{"USER": "331 password", "PASS": "230 in", "TYPE": "200 ok", "FEAT": "500 no", "OPTS": "500 no"}; ; {
+			switch verb, _, _ := strings.Cut(c.ReadLine(), " "); verb {
+			case "EPSV":
+				data = c.Listen()
+				c.Send(data.EPSV())
+			case "RETR":
+				conn := data.Accept()
+				c.Send("150 here\r\n")
+				_, _ = io.WriteString(conn, "content")
+				_ = conn.Close()
+				for range 3 {
+					c.ReadLine()
+				}
+				select { // nothing was answered so far
+				case <-busy:
+				case <-t.Context().Done():
+					return
+				}
+				data = c.Listen()
+				c.Send("226 done\r\n213 7\r\n213 20240102030405\r\n" + data.EPSV())
+				opened <- data.Accept() // nothing was asked since
+			case "":
+				return
+			default:
+				c.Send(answers[verb] + "\r\n")
+			}
+		}
+	})
+	s := dial(t, scripted(srv))
+	r, err := s.Retrieve(t.Context(), "f", 0, session.TransferOptions{
+		Then:      func() session.Ahead { return session.Ahead{Looks: []string{"f"}, Data: true, Dial: true} },
+		Meanwhile: func() { close(busy) },
+	})
+	require.NoError(t, err)
+	_, err = io.ReadAll(r)
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	select {
+	case conn := <-opened:
+		s.Forget()
+		_, err = conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+	case <-time.After(5 * time.Second):
+		require.Fail(t, "nothing was opened")
 	}
 }
 

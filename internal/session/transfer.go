@@ -21,6 +21,8 @@ type TransferOptions struct {
 	Moved  func(n int)     // called for each piece that moved, in the goroutine of the transfer
 	Eager  bool            // an upload's content is no more than EagerSize and can be read again: see Store
 	Then   func() Ahead    // called once all content of a download or an Eager upload was moved: what is asked with the final reply
+
+	Meanwhile func() // called once all content of a download has come, and the server is at work on what Then said
 }
 
 // A Retrieval is a download under way. It occupies its session until Close.
