@@ -211,7 +211,8 @@ type batch struct {
 	begun  time.Time
 	moved  atomic.Int64 // bytes of content
 	dirs   dircache.Cache[dirKey, Entry]
-	checks sync.WaitGroup
+	alive  context.Context //nolint:containedctx // of the pass that runs: ctx, ended by Close and with the last task
+	checks sync.WaitGroup  // and what opens connections
 
 	telling sync.Mutex // held while OnFile runs
 
@@ -268,17 +269,21 @@ func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, kno
 	return b.conclude(name)
 }
 
+// firstWorkers is with how many workers a batch begins that finds their number by itself.
+const firstWorkers = 4
+
 // run does the tasks of a pass, until they are done or the batch ends early.
 func (b *batch) run(p pass, last bool) {
-	alive, cancel := context.WithCancel(b.ctx)
+	var cancel context.CancelFunc
+	b.alive, cancel = context.WithCancel(b.ctx)
 	defer cancel()
 	defer context.AfterFunc(b.c.ctx, cancel)()
 	workers := b.opts.Workers
 	if p.inOrder {
 		workers = 1
 	}
-	crew.Run(alive, crew.Options{
-		Workers: workers, Start: 4, Limit: b.limit, Work: b.work, Changed: b.staffed,
+	crew.Run(b.alive, crew.Options{
+		Workers: workers, Start: firstWorkers, Limit: b.limit, Work: b.work, Changed: b.staffed,
 	}, b.numbered(p.tasks(b), last), func() crew.Worker[task] { return &lane{batch: b} })
 	b.staffed(0)
 }

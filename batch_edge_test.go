@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,4 +209,39 @@ func TestShutdownLetsACopyAndAPlanOfDigestsFinish(t *testing.T) {
 		require.NoError(t, work(), i)
 		require.NoError(t, <-down)
 	}
+}
+
+func TestTheWorkersConnectionsAreOpenedWhileATreeIsListed(t *testing.T) {
+	var logins atomic.Int32
+	srv, client := serve(t, ftptest.Options{OnCommand: func(cmd, _ string) {
+		switch cmd {
+		case "PASS":
+			logins.Add(1)
+		case "MLSD": // its answer takes until all are there
+			for n := time.Now(); logins.Load() < 3 && time.Since(n) < 5*time.Second; {
+				runtime.Gosched()
+			}
+		}
+	}})
+	small(t, filepath.Join(srv.Dir(), "tree"), 5)
+	begun := time.Now()
+	_, err := client.DownloadDir(t.Context(), "srv", "tree", t.TempDir(), &ftpclient.BatchOptions{Workers: 3})
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, logins.Load())
+	assert.Less(t, time.Since(begun), 5*time.Second)
+}
+
+func TestATreeThatIsTheSameNeedsOneConnection(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	small(t, filepath.Join(srv.Dir(), "tree"), 5)
+	local, opts := t.TempDir(), existing(ftpclient.SkipSame)
+	_, err := client.DownloadDir(t.Context(), "srv", "tree", local, opts)
+	require.NoError(t, err)
+
+	srv.ResetStats()
+	client = connect(t, srv, ftptest.Plain)
+	result, err := client.DownloadDir(t.Context(), "srv", "tree", local, opts)
+	require.NoError(t, err)
+	assert.Equal(t, 5, result.Skipped)
+	assert.Equal(t, 1, srv.Stats().Commands["PASS"])
 }

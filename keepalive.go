@@ -1,6 +1,7 @@
 package ftpclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -246,6 +247,17 @@ func (b *batch) attend(srv *server) error {
 		}
 	}
 	return d.gone
+}
+
+// warm opens the workers' connections while the first one lists what there is to do.
+func (b *batch) warm(srv *server) {
+	for range min(cmp.Or(b.opts.Workers, firstWorkers), srv.pool.Stats().Max) - 1 {
+		b.checks.Go(func() {
+			if lease, err := srv.pool.TryAcquire(b.alive); err == nil {
+				lease.Release()
+			}
+		})
+	}
 }
 
 // leave ends what the batch does with its servers.

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,6 +40,9 @@ func (c *Client) DownloadDir(ctx context.Context, server, remoteDir, localDir st
 	defer func() { _ = tree.Close() }()
 	return c.batch(ctx, opts, server, nil, pass{tasks: func(b *batch) iter.Seq[task] {
 		return b.sharpened(server, remoteDir, func(op *operation) iter.Seq[task] {
+			if b.opts.Existing == Overwrite { // else there may be nothing to move
+				op.served = sync.OnceFunc(func() { b.warm(op.srv) })
+			}
 			d := downloadTree{batch: b, server: server, remoteDir: remoteDir, localDir: localDir, tree: tree}
 			return d.tasks(op)
 		})
