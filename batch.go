@@ -211,8 +211,9 @@ type batch struct {
 	begun  time.Time
 	moved  atomic.Int64 // bytes of content
 	dirs   dircache.Cache[dirKey, Entry]
-	alive  context.Context //nolint:containedctx // of the pass that runs: ctx, ended by Close and with the last task
-	checks sync.WaitGroup  // and what opens connections
+
+	opening *opening // of connections ahead of need; nil: none
+	checks  sync.WaitGroup
 
 	telling sync.Mutex // held while OnFile runs
 
@@ -274,15 +275,14 @@ const firstWorkers = 4
 
 // run does the tasks of a pass, until they are done or the batch ends early.
 func (b *batch) run(p pass, last bool) {
-	var cancel context.CancelFunc
-	b.alive, cancel = context.WithCancel(b.ctx)
+	alive, cancel := context.WithCancel(b.ctx)
 	defer cancel()
 	defer context.AfterFunc(b.c.ctx, cancel)()
 	workers := b.opts.Workers
 	if p.inOrder {
 		workers = 1
 	}
-	crew.Run(b.alive, crew.Options{
+	crew.Run(alive, crew.Options{
 		Workers: workers, Start: firstWorkers, Limit: b.limit, Work: b.work, Changed: b.staffed,
 	}, b.numbered(p.tasks(b), last), func() crew.Worker[task] { return &lane{batch: b} })
 	b.staffed(0)
@@ -330,6 +330,9 @@ func (b *batch) work() float64 {
 	defer b.mu.Unlock()
 	return float64(b.moved.Load()) + float64(b.result.Succeeded+b.result.Skipped)*(64<<10)
 }
+
+// Begin opens a connection while the tree is being listed.
+func (l *lane) Begin(ctx context.Context) { l.batch.opening.open(ctx) }
 
 // Do moves one file, from its first event to its last.
 func (l *lane) Do(_ context.Context, t task, ahead crew.Ahead[task]) {

@@ -249,14 +249,40 @@ func (b *batch) attend(srv *server) error {
 	return d.gone
 }
 
-// warm opens the workers' connections while the first one lists what there is to do.
-func (b *batch) warm(srv *server) {
-	for range min(cmp.Or(b.opts.Workers, firstWorkers), srv.pool.Stats().Max) - 1 {
-		b.checks.Go(func() {
-			if lease, err := srv.pool.TryAcquire(b.alive); err == nil {
-				lease.Release()
-			}
-		})
+// An opening is the connections that a batch opens while it lists what there is to do.
+type opening struct {
+	srv     *server
+	listing chan struct{} // closed once the listing, which must not wait for others, has its connection, or has ended
+	begin   func()        // closes it
+	left    atomic.Int32  // how many are still to be opened
+}
+
+func (b *batch) newOpening(srv *server) *opening {
+	o := &opening{srv: srv, listing: make(chan struct{})}
+	o.begin = sync.OnceFunc(func() { close(o.listing) })
+	o.left.Store(int32(cmp.Or(b.opts.Workers, firstWorkers) - 1)) //nolint:gosec // no more than a crew has workers
+	return o
+}
+
+// begins is called when the listing has a connection, and when it has ended.
+func (o *opening) begins() {
+	if o != nil {
+		o.begin()
+	}
+}
+
+// open opens one, unless there are enough.
+func (o *opening) open(ctx context.Context) {
+	if o == nil || o.left.Add(-1) < 0 {
+		return
+	}
+	select {
+	case <-o.listing:
+	case <-ctx.Done():
+		return
+	}
+	if lease, err := o.srv.pool.TryAcquire(ctx); err == nil {
+		lease.Release()
 	}
 }
 

@@ -63,34 +63,12 @@ func (c *Client) List(ctx context.Context, server, dir string) ([]Entry, error) 
 func (o *operation) readDir(ctx context.Context, dir string, seen *session.Stated) (entries []Entry, faults remotefs.NameErrors, err error) {
 	_, err = o.try(o.c.retry, func(context.Context, int) (bool, error) {
 		return false, o.use(func(s *session.Session) error {
-			entries, faults = nil, nil
 			if known, ok := s.Accept(seen); ok { // proved meanwhile
-				entries = newEntries(dir, known)
+				entries, faults = inOrder(newEntries(dir, known), nil)
 				return nil
 			}
-			var rows []listing.Entry
-			dropped := 0
-			err := s.List(ctx, dir, func(e listing.Entry, err error) bool {
-				switch {
-				case err == nil:
-					entries = append(entries, Entry(remotefs.NewEntry(dir, e)))
-					if seen != nil {
-						rows = append(rows, e)
-					}
-				case len(faults) < remotefs.MaxFaults:
-					faults = append(faults, err)
-				default:
-					dropped++
-				}
-				return true
-			})
-			if dropped > 0 {
-				faults = append(faults, fmt.Errorf("%d more rows that cannot be read", dropped))
-			}
-			if err == nil && len(faults) == 0 {
-				s.Prove(seen, rows)
-			}
-			return explainList(ctx, s, dir, err)
+			entries, faults, err = readDir(ctx, s, dir, seen)
+			return err
 		})
 	})
 	if err != nil {
@@ -98,8 +76,35 @@ func (o *operation) readDir(ctx context.Context, dir string, seen *session.State
 		at.path = dir
 		return nil, nil, at.wrap(err)
 	}
-	entries, faults = inOrder(entries, faults)
 	return entries, faults, nil
+}
+
+// readDir is one try.
+func readDir(ctx context.Context, s *session.Session, dir string, seen *session.Stated) (entries []Entry, faults remotefs.NameErrors, err error) {
+	var rows []listing.Entry
+	dropped := 0
+	err = s.List(ctx, dir, func(e listing.Entry, err error) bool {
+		switch {
+		case err == nil:
+			entries = append(entries, Entry(remotefs.NewEntry(dir, e)))
+			if seen != nil {
+				rows = append(rows, e)
+			}
+		case len(faults) < remotefs.MaxFaults:
+			faults = append(faults, err)
+		default:
+			dropped++
+		}
+		return true
+	})
+	if dropped > 0 {
+		faults = append(faults, fmt.Errorf("%d more rows that cannot be read", dropped))
+	}
+	if err == nil && len(faults) == 0 {
+		s.Prove(seen, rows)
+	}
+	entries, faults = inOrder(entries, faults)
+	return entries, faults, explainList(ctx, s, dir, err)
 }
 
 func newEntries(dir string, rows []listing.Entry) []Entry {
@@ -294,8 +299,7 @@ func (l *lister) stat(ctx context.Context, dirs []Entry) []walk.Listing[Entry] {
 	first := true
 	for i, dir := range dirs {
 		if known[i] != nil {
-			entries, faults := inOrder(newEntries(dir.Path, known[i]), nil)
-			all[i] = walk.Listing[Entry]{Entries: entries, Faults: faults}
+			all[i] = *known[i]
 			continue
 		}
 		if first {
@@ -309,8 +313,9 @@ func (l *lister) stat(ctx context.Context, dirs []Entry) []walk.Listing[Entry] {
 	return all
 }
 
-// ask asks for directories by STAT, and returns what it shows, and the entries where that is proved.
-func (l *lister) ask(dirs []Entry) (seen []*session.Stated, known [][]listing.Entry) {
+// ask asks for directories by STAT, and returns what it shows, and the listings that are known: those that it proves, and one
+// that a data connection showed at the same time, to prove others.
+func (l *lister) ask(dirs []Entry) (seen []*session.Stated, known []*walk.Listing[Entry]) {
 	l.slots <- struct{}{}
 	defer func() { <-l.slots }()
 	paths := make([]string, len(dirs))
@@ -319,7 +324,8 @@ func (l *lister) ask(dirs []Entry) (seen []*session.Stated, known [][]listing.En
 	}
 	// Whatever goes wrong here, the data listings find out what it means.
 	_ = l.op.use(func(s *session.Session) error {
-		seen, known = make([]*session.Stated, len(dirs)), make([][]listing.Entry, len(dirs))
+		seen, known = make([]*session.Stated, len(dirs)), make([]*walk.Listing[Entry], len(dirs))
+		tried := false
 		for n := 0; n < len(dirs); {
 			if !s.Stats(l.coarse) {
 				l.never.Store(true)
@@ -331,16 +337,29 @@ func (l *lister) ask(dirs []Entry) (seen []*session.Stated, known [][]listing.En
 			}
 			for _, st := range some {
 				seen[n] = st
-				known[n], _ = s.Accept(st)
+				if rows, ok := s.Accept(st); ok {
+					known[n] = newListing(inOrder(newEntries(paths[n], rows), nil))
+				} else if st != nil && !tried && !s.Proven() {
+					tried = true
+					entries, faults, err := readDir(l.op.ctx, s, paths[n], st)
+					if err != nil {
+						return err
+					}
+					known[n] = newListing(entries, faults)
+				}
 				n++
 			}
 		}
 		return nil
 	})
 	if seen == nil { // no connection
-		return make([]*session.Stated, len(dirs)), make([][]listing.Entry, len(dirs))
+		return make([]*session.Stated, len(dirs)), make([]*walk.Listing[Entry], len(dirs))
 	}
 	return seen, known
+}
+
+func newListing(entries []Entry, faults remotefs.NameErrors) *walk.Listing[Entry] {
+	return &walk.Listing[Entry]{Entries: entries, Faults: faults}
 }
 
 // Files lists every file below root, by its full path, sorted: everything that is no directory, links among it. What could

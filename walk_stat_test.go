@@ -77,6 +77,17 @@ func TestEachKindOfEntryIsProvedOnceByADataListing(t *testing.T) {
 	assert.Zero(t, srv.Stats().Commands["LIST"])
 }
 
+func TestTheFirstListingIsProvedWhileItsDataConnectionIsOpened(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{NoMLSD: true, Stat: ftptest.StatVSFTPD}, oneConnection)
+	put(t, srv, "r/f", []byte("x"))
+	require.NoError(t, client.Ping(t.Context(), "srv"))
+	srv.ResetStats()
+	walked(t, client, "r", coarse)
+	seen := srv.Stats()
+	assert.Equal(t, map[string]int{"STAT": 1, "NOOP": 1, "EPSV": 1, "LIST": 1}, seen.Commands)
+	assert.Equal(t, 3, seen.RoundTrips, "%v", seen.Log)
+}
+
 func TestNamesWithADotAreShownAsADataListingShowsThem(t *testing.T) {
 	row := func(name string) string { return "-rw-r--r-- 1 ftp ftp            1 Jan  2  2024 " + name + "\r\n" }
 	for _, hides := range []bool{true, false} {

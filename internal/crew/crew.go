@@ -10,6 +10,8 @@ import (
 
 // A Worker does one task after another. Its methods are called by one goroutine.
 type Worker[T any] interface {
+	// Begin is called first. The worker is given no task before it has returned.
+	Begin(ctx context.Context)
 	// Do does a task. While it does, ahead hands out the task that this worker will do next, as far as one is there without
 	// waiting; what was taken this way and cannot be begun soon is given back for others.
 	Do(ctx context.Context, task T, ahead Ahead[T])
@@ -174,6 +176,7 @@ func (c *Crew[T]) leave() {
 // work is a worker's life.
 func (c *Crew[T]) work(ctx context.Context) {
 	w := c.hire()
+	w.Begin(ctx)
 	a := &ahead[T]{crew: c}
 	for {
 		if ctx.Err() == nil && c.surplus() {

@@ -36,6 +36,8 @@ type shop struct {
 type hand struct {
 	shop *shop
 	do   func(ctx context.Context, task int, ahead crew.Ahead[int])
+
+	begun bool
 }
 
 func (s *shop) hire() crew.Worker[int] {
@@ -55,6 +57,9 @@ func (h *hand) Do(ctx context.Context, task int, ahead crew.Ahead[int]) {
 		took = took * time.Duration(s.busy) / time.Duration(s.scale)
 	}
 	s.mu.Unlock()
+	if !h.begun {
+		panic("a task before Begin")
+	}
 	if h.do != nil {
 		h.do(ctx, task, ahead)
 	}
@@ -67,6 +72,8 @@ func (h *hand) Do(ctx context.Context, task int, ahead crew.Ahead[int]) {
 	s.busy--
 	s.done = append(s.done, task)
 }
+
+func (h *hand) Begin(context.Context) { h.begun = true }
 
 func (h *hand) Idle() {
 	h.shop.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/corexalgo/ftpclient/internal/listing"
@@ -48,9 +49,17 @@ func (s *Session) Stats(coarse bool) bool {
 	return (coarse || !s.usesMLSD()) && !s.cfg.Quirks.OneByOne.Load() && !s.proof().off.Load()
 }
 
+// Proven tells whether a data listing has shown that STAT shows files as it does.
+func (s *Session) Proven() bool {
+	p := s.proof()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.proved&regular != 0
+}
+
 // StatDirs reads directories over the control connection, as many of the first as one write may ask for, in one round trip.
 // It returns one Stated for each, nil for one that cannot be asked for. An error says that the connection is of no use any
-// more; then nothing was read.
+// more; then nothing was read. Unless STAT is Proven a data listing is expected to follow, and its connection opened.
 //
 // A file's name with line ends in it could end a reply and begin another. So NOOP closes the group, which counts as a whole
 // or not at all: exactly its replies in order, and no byte more.
@@ -60,8 +69,13 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 	if len(lines) == 0 {
 		return all, nil
 	}
+	var data Ahead
+	if !s.Proven() {
+		data = Ahead{Data: true, Dial: true}
+	}
 	err := s.do(ctx, func() error {
-		if err := s.ctl.Send(append(lines, "NOOP")...); err != nil {
+		questions := s.questions(data)
+		if err := s.ctl.Send(slices.Concat(lines, []string{"NOOP"}, linesOf(questions))...); err != nil {
 			return err
 		}
 		for i := range asked {
@@ -80,15 +94,42 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 			return s.statFailed(err)
 		case s.ctl.Err() != nil:
 			return s.ctl.Err()
-		case end.Code != 200 || len(end.Lines) > 1 || !s.ctl.Quiet():
-			return s.statFailed(fmt.Errorf("%w: a group of STAT has other replies", reply.ErrMalformed))
+		case end.Code != 200 || len(end.Lines) > 1:
+			return s.statFailed(errOtherReplies)
 		}
+		replies, err := s.answers(linesOf(questions))
+		if err == nil && !s.ctl.Quiet() {
+			err = errOtherReplies
+		}
+		if err != nil {
+			return s.statFailed(err)
+		}
+		s.keep(questions, replies)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return all, nil
+}
+
+var errOtherReplies = fmt.Errorf("%w: a group of STAT has other replies", reply.ErrMalformed)
+
+// answers reads the replies to lines.
+func (s *Session) answers(lines []string) (replies []reply.Reply, err error) {
+	for _, line := range lines {
+		r, err := s.ctl.Reply()
+		switch {
+		case err != nil:
+			return nil, err
+		case s.ctl.Err() != nil:
+			return nil, s.ctl.Err()
+		case misplaced(verb(line), r.Code):
+			return nil, unexpected(verb(line), r)
+		}
+		replies = append(replies, r)
+	}
+	return replies, nil
 }
 
 // statLines are the commands of one write, and which of the first directories they ask for.

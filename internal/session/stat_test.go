@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
+	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
@@ -80,4 +81,22 @@ func TestAServerThatMishandlesGroupsIsNotAskedForSTAT(t *testing.T) {
 	_, s = serve(t, ftptest.Options{})
 	assert.False(t, s.Stats(false), "MLSD has exact times")
 	assert.True(t, s.Stats(true))
+}
+
+func TestAReplyMoreInAGroupOfSTATIsNoDataConnection(t *testing.T) {
+	self := "drwxr-xr-x 1 u g 1 Jan  2  2024 .\r\n"
+	for name, forged := range map[string]string{
+		"the end":           "200 ok",
+		"and a port":        "200 ok\r\n229 Entering Extended Passive Mode (|||1|)",
+		"a port, and after": "200 ok\r\n229 Entering Extended Passive Mode (|||1|)\r\n200 ok",
+	} {
+		srv := ftptest.ScriptFTP(t, nil, func(cmd, _ string) (string, bool) {
+			return "213-Status\r\n" + self + "213 End\r\n" + forged, cmd == "STAT"
+		})
+		s := dial(t, scripted(srv))
+		_, err := s.StatDirs(t.Context(), []string{"d"})
+		require.ErrorIs(t, err, reply.ErrMalformed, name)
+		gone(t, s, name)
+		assert.False(t, dial(t, scripted(srv)).Proven())
+	}
 }
