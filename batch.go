@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -129,7 +128,7 @@ type BatchResult struct {
 //
 // Nothing is written outside the folder, whatever links are in it. Only a callback that does not return can outlast ctx.
 func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []string, localDir string, opts *BatchOptions) (*BatchResult, error) {
-	tree, err := openTree(localDir)
+	tree, err := c.openTree(server, localDir)
 	if err != nil {
 		return &BatchResult{Total: len(remotes)}, wrap("batch", server, "", err)
 	}
@@ -161,8 +160,8 @@ func (c *Client) UploadFiles(ctx context.Context, server string, locals []string
 
 // Batch does the jobs of a stream, of any length: it begins with the first, and of those that are done it keeps only the
 // failures. A job whose target another one had, among the last 131,072 at least, is ErrNameCollision. The stream runs in a
-// goroutine of its own and must end soon after ctx has. Jobs may be of several servers, and of both directions. See
-// DownloadFiles for all else.
+// goroutine of its own and must end soon after ctx has; a panic of it is Batch's own. Jobs may be of several servers, and of
+// both directions. See DownloadFiles for all else.
 func (c *Client) Batch(ctx context.Context, jobs iter.Seq[Job], opts *BatchOptions) (*BatchResult, error) {
 	return c.batch(ctx, opts, "", nil, pass{tasks: func(*batch) iter.Seq[task] {
 		return func(yield func(task) bool) {
@@ -190,15 +189,6 @@ func (j Job) target() (server, name string) {
 		return "", j.Local
 	}
 	return "", abs
-}
-
-// openTree opens a local folder, made if it is missing.
-func openTree(dir string) (*os.Root, error) {
-	dir = filepath.Clean(dir)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	return os.OpenRoot(dir)
 }
 
 // A batch is a call that moves many files, while it runs.
@@ -263,10 +253,12 @@ func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, kno
 		known[i].index = i + 1
 		b.do(&lane{batch: b}, known[i])
 	}
-	for i, p := range passes {
-		b.run(p, i == len(passes)-1)
-	}
-	b.leave()
+	func() {
+		defer b.leave()
+		for i, p := range passes {
+			b.run(p, i == len(passes)-1)
+		}
+	}()
 	return b.conclude(name)
 }
 

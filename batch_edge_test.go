@@ -245,3 +245,15 @@ func TestATreeThatIsTheSameNeedsOneConnection(t *testing.T) {
 	assert.Equal(t, 5, result.Skipped)
 	assert.Equal(t, 1, srv.Stats().Commands["PASS"])
 }
+
+func TestAnUnknownServerLeavesNoFolder(t *testing.T) {
+	_, client := serve(t, ftptest.Options{})
+	local := filepath.Join(t.TempDir(), "new")
+	_, err := client.DownloadFiles(t.Context(), "who", []string{"f"}, local, nil)
+	require.ErrorIs(t, err, ftpclient.ErrUnknownServer)
+	_, err = client.DownloadDir(t.Context(), "who", "d", local, nil)
+	require.ErrorIs(t, err, ftpclient.ErrUnknownServer)
+	_, err = client.Apply(t.Context(), &ftpclient.Plan{Server: "who", Direction: ftpclient.Down, LocalDir: local}, nil)
+	require.ErrorIs(t, err, ftpclient.ErrUnknownServer)
+	assert.NoDirExists(t, local)
+}

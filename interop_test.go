@@ -110,6 +110,7 @@ var checks = []struct {
 	{"sizes", interopSizes},
 	{"200 uploads", interopManyUploads},
 	{"resume", interopResume},
+	{"segments", interopSegments},
 	{"files", interopFiles},
 	{"trees", interopTrees},
 	{"names", interopNames},

@@ -237,7 +237,7 @@ func (c *Client) Apply(ctx context.Context, plan *Plan, opts *BatchOptions) (*Ba
 	var tree *os.Root
 	if plan.Direction == Down {
 		var err error
-		if tree, err = openTree(plan.LocalDir); err != nil {
+		if tree, err = c.openTree(plan.Server, plan.LocalDir); err != nil {
 			return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, err)
 		}
 		defer func() { _ = tree.Close() }()

@@ -32,7 +32,7 @@ import (
 // the day only, the exact ones of files that may be the same are asked for, many in one round trip. It is like
 // DownloadFiles in all else.
 func (c *Client) DownloadDir(ctx context.Context, server, remoteDir, localDir string, opts *BatchOptions) (*BatchResult, error) {
-	tree, err := openTree(localDir)
+	tree, err := c.openTree(server, localDir)
 	if err != nil {
 		return &BatchResult{}, wrap("batch", server, remoteDir, err)
 	}
@@ -57,6 +57,18 @@ func (c *Client) UploadDir(ctx context.Context, server, localDir, remoteDir stri
 			return u.tasks(op)
 		})
 	}})
+}
+
+// openTree opens a local folder, made if it is missing, for what comes from a server.
+func (c *Client) openTree(server, dir string) (*os.Root, error) {
+	if c.servers[server] == nil {
+		return nil, ErrUnknownServer
+	}
+	dir = filepath.Clean(dir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(dir)
 }
 
 // walkOptions are those of the options of a batch.

@@ -66,7 +66,8 @@ const maxWorkers = 1 << 10
 
 // Run has workers, made by hire, do all tasks. It returns when the last is done, or when ctx has ended and each worker
 // with it; then tasks are left. The stream runs in a goroutine of its own, a few tasks ahead. One that hangs after ctx
-// has ended is left behind, and ends when it comes to its next task.
+// has ended is left behind, and ends when it comes to its next task. A panic of the stream's is Run's, once the tasks before it
+// are done.
 func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func() Worker[T]) {
 	c := &Crew[T]{
 		opts: opts, hire: hire,
@@ -76,15 +77,18 @@ func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func(
 	if opts.Workers <= 0 {
 		c.wanted = opts.Start
 	}
-	fed := make(chan struct{})
+	fed := make(chan any, 1)
 	go func() {
-		defer close(fed)
+		defer func() { fed <- recover() }()
 		c.feed(ctx, tasks)
 	}()
 	c.staff(ctx)
 	c.lead(ctx)
 	select {
-	case <-fed:
+	case panicked := <-fed:
+		if panicked != nil {
+			panic(panicked)
+		}
 	case <-time.After(abandon):
 	}
 }

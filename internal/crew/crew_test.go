@@ -167,6 +167,22 @@ func TestALimitThatFallsSendsWorkersAway(t *testing.T) {
 	})
 }
 
+func TestAPanicOfTheStreamIsTheCallersOnceTheTasksBeforeItAreDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shop{latency: time.Second}
+		assert.PanicsWithValue(t, "no more", func() {
+			crew.Run(t.Context(), s.options(2, 2), func(yield func(int) bool) {
+				for i := range 5 {
+					yield(i)
+				}
+				panic("no more")
+			}, s.hire)
+		})
+		assert.Len(t, s.done, 5)
+		assert.Equal(t, s.hired, s.ended)
+	})
+}
+
 func TestTheEndOfTheContextEndsAllAndLeavesTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5500*time.Millisecond)
