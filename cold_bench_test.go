@@ -1,7 +1,9 @@
 package ftpclient_test
 
 import (
+	"fmt"
 	"io"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -34,6 +36,35 @@ func BenchmarkColdStart(b *testing.B) {
 				_ = client.Close()
 			}
 			b.ReportMetric(float64(srv.Stats().RoundTrips)/float64(b.N), "roundtrips/op")
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(latency), "waits/op")
+		})
+	}
+}
+
+// BenchmarkColdTree is from New to all files of a small tree, over 8 connections.
+func BenchmarkColdTree(b *testing.B) {
+	for name, o := range map[string]ftptest.Options{"LIST": {NoMLSD: true, Stat: ftptest.StatVSFTPD}, "MLSD": {Stat: ftptest.StatProFTPD}} {
+		b.Run(name, func(b *testing.B) {
+			const latency = 20 * time.Millisecond
+			o.Latency = latency
+			srv := ftptest.Start(b, o)
+			for i := range 32 {
+				put(b, srv, fmt.Sprintf("tree/d%d/f%02d", i%2, i), make([]byte, 1024))
+			}
+			cfg := ftpclient.ServerConfig{Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: ftpclient.Secret(srv.Password()), MaxConns: 8}
+			opts := &ftpclient.BatchOptions{Workers: 8, TransferOptions: ftpclient.TransferOptions{NoSync: true}}
+			srv.ResetStats()
+			b.ReportAllocs()
+			b.SetBytes(32 << 10)
+			for b.Loop() {
+				client, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{"srv": cfg}})
+				require.NoError(b, err)
+				result, err := client.DownloadDir(b.Context(), "srv", "tree", filepath.Join(b.TempDir(), "local"), opts)
+				require.NoError(b, err)
+				require.Equal(b, 32, result.Succeeded)
+				_ = client.Close()
+			}
+			b.ReportMetric(float64(srv.Stats().Commands["PASS"])/float64(b.N), "logins/op")
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(latency), "waits/op")
 		})
 	}
