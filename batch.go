@@ -201,9 +201,8 @@ type batch struct {
 	begun  time.Time
 	moved  atomic.Int64 // bytes of content
 	dirs   dircache.Cache[dirKey, Entry]
-
-	opening *opening // of connections ahead of need; nil: none
-	checks  sync.WaitGroup
+	chores chan func(context.Context) // of workers that wait for a task; nil: none
+	checks sync.WaitGroup
 
 	telling sync.Mutex // held while OnFile runs
 
@@ -323,9 +322,6 @@ func (b *batch) work() float64 {
 	return float64(b.moved.Load()) + float64(b.result.Succeeded+b.result.Skipped)*(64<<10)
 }
 
-// Begin opens a connection while the tree is being listed.
-func (l *lane) Begin(ctx context.Context) { l.batch.opening.open(ctx) }
-
 // Do moves one file, from its first event to its last.
 func (l *lane) Do(_ context.Context, t task, ahead crew.Ahead[task]) {
 	l.ahead = ahead
@@ -337,6 +333,9 @@ func (l *lane) Idle() {
 	l.recall()
 	l.idle()
 }
+
+// Meanwhile opens connections while the tree is being listed.
+func (l *lane) Meanwhile() <-chan func(context.Context) { return l.batch.chores }
 
 // End is Idle, for good.
 func (l *lane) End() { l.Idle() }

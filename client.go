@@ -202,7 +202,7 @@ type operation struct {
 	name   string
 	path   string
 	lane   *lane           // of a batch that it is part of; nil: none
-	served func()          // called each time it has a connection; nil: nobody asks
+	expect func(n int)     // called when a listing that is not proved yet shows n files more; nil: nobody asks
 	caller context.Context //nolint:containedctx // lives as long as the call
 	ctx    context.Context //nolint:containedctx // caller, ended by Close too
 	cancel context.CancelFunc
@@ -268,9 +268,6 @@ func (o *operation) use(f func(*session.Session) error) error {
 		s, reused, done, err := o.borrow()
 		if err != nil {
 			return err
-		}
-		if o.served != nil {
-			o.served()
 		}
 		before := s.Replies()
 		err = f(s)

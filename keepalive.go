@@ -249,40 +249,28 @@ func (b *batch) attend(srv *server) error {
 	return d.gone
 }
 
-// An opening is the connections that a batch opens while it lists what there is to do.
-type opening struct {
-	srv     *server
-	listing chan struct{} // closed once the listing, which must not wait for others, has its connection, or has ended
-	begin   func()        // closes it
-	left    atomic.Int32  // how many are still to be opened
-}
-
-func (b *batch) newOpening(srv *server) *opening {
-	o := &opening{srv: srv, listing: make(chan struct{})}
-	o.begin = sync.OnceFunc(func() { close(o.listing) })
-	o.left.Store(int32(cmp.Or(b.opts.Workers, firstWorkers) - 1)) //nolint:gosec // no more than a crew has workers
-	return o
-}
-
-// begins is called when the listing has a connection, and when it has ended.
-func (o *opening) begins() {
-	if o != nil {
-		o.begin()
+// openAhead has the workers open their connections while a tree is being listed, but no more than there are files to move: as
+// many as are seen, which it returns a function to tell. nil: what is seen may have to stay.
+func (b *batch) openAhead(srv *server) (expect func(n int)) {
+	if b.opts.Existing != Overwrite || len(b.opts.Include)+len(b.opts.Exclude) > 0 {
+		return nil
 	}
-}
-
-// open opens one, unless there are enough.
-func (o *opening) open(ctx context.Context) {
-	if o == nil || o.left.Add(-1) < 0 {
-		return
+	most := min(cmp.Or(b.opts.Workers, firstWorkers), srv.pool.Stats().Max) - 1 // and the listing's own
+	b.chores = make(chan func(context.Context), max(most, 0))
+	open := func(ctx context.Context) {
+		if lease, err := srv.pool.TryAcquire(ctx); err == nil {
+			_ = b.dialed(srv, lease.Replaced()) // is told to whoever needs the next one
+			lease.Release()
+		}
 	}
-	select {
-	case <-o.listing:
-	case <-ctx.Done():
-		return
-	}
-	if lease, err := o.srv.pool.TryAcquire(ctx); err == nil {
-		lease.Release()
+	var mu sync.Mutex
+	files, opened := 1, 0
+	return func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		for files += n; opened < min(files-1, most); opened++ {
+			b.chores <- open
+		}
 	}
 }
 

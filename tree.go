@@ -38,10 +38,9 @@ func (c *Client) DownloadDir(ctx context.Context, server, remoteDir, localDir st
 	}
 	defer func() { _ = tree.Close() }()
 	return c.batch(ctx, opts, server, nil, pass{tasks: func(b *batch) iter.Seq[task] {
-		if b.opts.Existing == Overwrite { // else there may be nothing to move
-			b.opening = b.newOpening(c.servers[server])
-		}
+		expect := b.openAhead(c.servers[server])
 		return b.sharpened(server, remoteDir, func(op *operation) iter.Seq[task] {
+			op.expect = expect
 			d := downloadTree{batch: b, server: server, remoteDir: remoteDir, localDir: localDir, tree: tree}
 			return d.tasks(op)
 		})
@@ -148,8 +147,6 @@ func (l *level) leadsTo(dir string) bool {
 
 func (d *downloadTree) tasks(op *operation) iter.Seq[task] {
 	return func(yield func(task) bool) {
-		op.served = d.opening.begins
-		defer d.opening.begins()
 		for item := range op.remoteTree(d.remoteDir, d.walkOptions()) {
 			if d.closed != "" && strings.HasPrefix(item.Path, d.closed+"/") {
 				continue

@@ -325,8 +325,7 @@ func (l *lister) ask(dirs []Entry) (seen []*session.Stated, known []*walk.Listin
 	// Whatever goes wrong here, the data listings find out what it means.
 	_ = l.op.use(func(s *session.Session) error {
 		seen, known = make([]*session.Stated, len(dirs)), make([]*walk.Listing[Entry], len(dirs))
-		tried := false
-		for n := 0; n < len(dirs); {
+		for n, tried := 0, false; n < len(dirs); {
 			if !s.Stats(l.coarse) {
 				l.never.Store(true)
 				return nil
@@ -335,17 +334,21 @@ func (l *lister) ask(dirs []Entry) (seen []*session.Stated, known []*walk.Listin
 			if err != nil {
 				return err
 			}
+			copy(seen[n:], some)
+			if l.op.expect != nil {
+				l.op.expect(session.Shown(some))
+			}
 			for _, st := range some {
-				seen[n] = st
 				if rows, ok := s.Accept(st); ok {
 					known[n] = newListing(inOrder(newEntries(paths[n], rows), nil))
-				} else if st != nil && !tried && !s.Proven() {
+				} else if !tried && !s.Proven() && st.Len() > 0 {
 					tried = true
 					entries, faults, err := readDir(l.op.ctx, s, paths[n], st)
-					if err != nil {
+					if err == nil {
+						known[n] = newListing(entries, faults)
+					} else if !s.Usable() {
 						return err
 					}
-					known[n] = newListing(entries, faults)
 				}
 				n++
 			}

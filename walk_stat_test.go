@@ -88,6 +88,29 @@ func TestTheFirstListingIsProvedWhileItsDataConnectionIsOpened(t *testing.T) {
 	assert.Equal(t, 3, seen.RoundTrips, "%v", seen.Log)
 }
 
+func TestADirectoryThatCannotBeReadSpoilsNoProof(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{NoMLSD: true, Stat: ftptest.StatVSFTPD, Command: func(cmd, arg string) (string, bool) {
+		return "550 Permission denied", strings.HasSuffix(arg, "r/a") && (cmd == "STAT" || cmd == "LIST" || cmd == "CWD")
+	}}, oneConnection)
+	put(t, srv, "r/a/f", []byte("x"))
+	for i := range 15 {
+		put(t, srv, fmt.Sprintf("r/b%02d/f", i), []byte("x"))
+	}
+	srv.ResetStats()
+	files, faults := 0, 0
+	for e, err := range client.Walk(t.Context(), "srv", "r", coarse) {
+		switch {
+		case err != nil:
+			faults++
+		case !e.IsDir():
+			files++
+		}
+	}
+	assert.Equal(t, 15, files)
+	assert.Equal(t, 1, faults)
+	assert.LessOrEqual(t, srv.Stats().Commands["LIST"], 4, "%v", srv.Stats().Commands)
+}
+
 func TestNamesWithADotAreShownAsADataListingShowsThem(t *testing.T) {
 	row := func(name string) string { return "-rw-r--r-- 1 ftp ftp            1 Jan  2  2024 " + name + "\r\n" }
 	for _, hides := range []bool{true, false} {

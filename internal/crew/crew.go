@@ -10,13 +10,14 @@ import (
 
 // A Worker does one task after another. Its methods are called by one goroutine.
 type Worker[T any] interface {
-	// Begin is called first. The worker is given no task before it has returned.
-	Begin(ctx context.Context)
 	// Do does a task. While it does, ahead hands out the task that this worker will do next, as far as one is there without
 	// waiting; what was taken this way and cannot be begun soon is given back for others.
 	Do(ctx context.Context, task T, ahead Ahead[T])
 	// Idle is called before the worker waits for a task: it must not hold anything that others need.
 	Idle()
+	// Meanwhile are things to do while the worker waits for a task, which it is given only when one is done. Their context ends when
+	// no task is left. nil: there are none.
+	Meanwhile() <-chan func(ctx context.Context)
 	// End is called last.
 	End()
 }
@@ -51,6 +52,8 @@ type Crew[T any] struct {
 	left   chan struct{}
 	group  sync.WaitGroup
 	tuning tuning
+	spare  context.Context    //nolint:containedctx // of what is done meanwhile
+	rest   context.CancelFunc // ends it
 
 	mu      sync.Mutex // guards what follows
 	wanted  int
@@ -73,6 +76,8 @@ func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func(
 		opts: opts, hire: hire,
 		queue: make(chan T, queueSize), back: make(chan T, maxWorkers), left: make(chan struct{}, maxWorkers),
 	}
+	c.spare, c.rest = context.WithCancel(ctx)
+	defer c.rest()
 	c.wanted = opts.Workers
 	if opts.Workers <= 0 {
 		c.wanted = opts.Start
@@ -100,6 +105,9 @@ func (c *Crew[T]) feed(ctx context.Context, tasks iter.Seq[T]) {
 		c.ended = true
 		c.mu.Unlock()
 		close(c.queue)
+		if len(c.queue) == 0 {
+			c.rest()
+		}
 	}()
 	for task := range tasks {
 		if ctx.Err() != nil {
@@ -180,7 +188,6 @@ func (c *Crew[T]) leave() {
 // work is a worker's life.
 func (c *Crew[T]) work(ctx context.Context) {
 	w := c.hire()
-	w.Begin(ctx)
 	a := &ahead[T]{crew: c}
 	for {
 		if ctx.Err() == nil && c.surplus() {
@@ -244,20 +251,26 @@ func (a *ahead[T]) next(ctx context.Context, w Worker[T]) (task T, ok bool) {
 		return task, true
 	}
 	w.Idle()
-	select {
-	case task = <-a.crew.back:
-		return task, true
-	case task, ok = <-a.crew.queue:
-		if ok {
+	for {
+		select {
+		case task = <-a.crew.back:
 			return task, true
+		case task, ok = <-a.crew.queue:
+			if ok {
+				return task, true
+			}
+		case do := <-w.Meanwhile():
+			do(a.crew.spare)
+			continue
+		case <-ctx.Done():
+			return task, false
 		}
-	case <-ctx.Done():
-		return task, false
-	}
-	select { // the stream has ended; somebody may have given a task back meanwhile
-	case task = <-a.crew.back:
-		return task, true
-	default:
-		return task, false
+		a.crew.rest()
+		select { // the stream has ended; somebody may have given a task back meanwhile
+		case task = <-a.crew.back:
+			return task, true
+		default:
+			return task, false
+		}
 	}
 }

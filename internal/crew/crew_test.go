@@ -22,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type shop struct {
 	latency time.Duration // of each task
 	scale   int           // workers beyond which more do not help; 0: any number does
+	chores  chan func(context.Context)
 
 	mu      sync.Mutex // guards what follows
 	busy    int
@@ -36,8 +37,6 @@ type shop struct {
 type hand struct {
 	shop *shop
 	do   func(ctx context.Context, task int, ahead crew.Ahead[int])
-
-	begun bool
 }
 
 func (s *shop) hire() crew.Worker[int] {
@@ -57,9 +56,6 @@ func (h *hand) Do(ctx context.Context, task int, ahead crew.Ahead[int]) {
 		took = took * time.Duration(s.busy) / time.Duration(s.scale)
 	}
 	s.mu.Unlock()
-	if !h.begun {
-		panic("a task before Begin")
-	}
 	if h.do != nil {
 		h.do(ctx, task, ahead)
 	}
@@ -73,7 +69,7 @@ func (h *hand) Do(ctx context.Context, task int, ahead crew.Ahead[int]) {
 	s.done = append(s.done, task)
 }
 
-func (h *hand) Begin(context.Context) { h.begun = true }
+func (h *hand) Meanwhile() <-chan func(context.Context) { return h.shop.chores }
 
 func (h *hand) Idle() {
 	h.shop.mu.Lock()
@@ -164,6 +160,36 @@ func TestALimitThatFallsSendsWorkersAway(t *testing.T) {
 		assert.Equal(t, 2, late)
 		assert.Len(t, s.done, 200)
 		assert.Contains(t, s.history, 6)
+	})
+}
+
+func TestWhatIsDoneMeanwhileEndsWhenNoTaskIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, n := range []int{0, 1, 3} {
+			s := &shop{latency: time.Second, chores: make(chan func(context.Context), 3)}
+			done, ended := 0, 0
+			s.chores <- func(context.Context) { done++ }
+			for range 2 {
+				s.chores <- func(ctx context.Context) {
+					<-ctx.Done()
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					ended++
+				}
+			}
+			begun := time.Now()
+			crew.Run(t.Context(), s.options(3, 3), func(yield func(int) bool) {
+				<-time.After(time.Minute) // the workers wait
+				for i := range n {
+					yield(i)
+				}
+			}, s.hire)
+			assert.Equal(t, 1, done)
+			assert.Equal(t, 2, ended)
+			assert.Len(t, s.done, n)
+			assert.Equal(t, time.Minute+time.Duration(n)*time.Second, time.Since(begun), "one was free for the tasks")
+			assert.Equal(t, s.hired, s.ended)
+		}
 	})
 }
 

@@ -37,7 +37,7 @@ func (f *File) Commit(o CommitOptions) error {
 	if !o.NoSync {
 		err = f.syncDir()
 	}
-	if f.checkpoint.saved.Load() > 0 { // else there is none
+	if f.noted.Load() {
 		// Without its partial a sidecar says nothing, so one that stays does not make the finished download a failure.
 		_, _ = f.remove(f.state)
 		_, _ = f.remove(f.fresh)

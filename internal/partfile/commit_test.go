@@ -159,6 +159,22 @@ func TestWhatWasFlushedIsNotFlushedAgainUnlessMoreIsWritten(t *testing.T) {
 	require.ErrorIs(t, f.Commit(partfile.CommitOptions{}), syscall.EIO, "a failure is told of")
 }
 
+func TestNoSidecarIsLeftOfAPartialThatIsContinuedAtItsBeginning(t *testing.T) {
+	root := openRoot(t)
+	f := begin(t, root, []byte("bytes"))
+	_, state, _ := f.Names()
+	require.NoError(t, f.Close())
+	f = open(t, root)
+	s, err := f.Saved()
+	require.NoError(t, err)
+	s.Offset = 0
+	require.NoError(t, f.Continue(s))
+	write(t, f, []byte("again"))
+	require.NoError(t, f.Commit(partfile.CommitOptions{}))
+	_, err = root.Lstat(state)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
 func TestAFailedFlushBesideTheWriterStopsItAndKeepsTheCheckpointBefore(t *testing.T) {
 	root := openRoot(t)
 	f := open(t, root)

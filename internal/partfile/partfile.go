@@ -54,6 +54,7 @@ type File struct {
 	fresh      string // the sidecar while it is being written
 	lock       *lock
 	offset     atomic.Int64
+	noted      atomic.Bool // there may be a sidecar
 	checkpoint checkpointer
 
 	mu       sync.Mutex // guards what is below
@@ -156,17 +157,18 @@ func (f *File) Start(s State) error {
 	if err != nil {
 		return err
 	}
+	f.noted.Store(false)
 	s.Offset, s.Parts, s.DigestName, s.Digest = 0, nil, "", nil
 	f.begin(file, s)
 	return nil
 }
 
-// create makes the partial. Where there is none, a sidecar is all that may be left of an earlier one.
+// create makes the partial. Where there is none, sidecars are all that may be left of an earlier one.
 func (f *File) create() (*os.File, error) {
 	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 	file, err := f.dir.OpenFile(f.part, flags, 0o600)
 	switch {
-	case err == nil && !f.exists(f.state):
+	case err == nil && !f.exists(f.state) && !f.exists(f.fresh):
 		return file, nil
 	case err == nil:
 		err = file.Close()
@@ -211,6 +213,7 @@ func (f *File) Continue(s State) error {
 	if err != nil {
 		return err
 	}
+	f.noted.Store(true)
 	// The sidecar goes first: a kill between the two leaves a partial that is longer than it says, which is fine.
 	if s.Held() < saved.Held() {
 		err = f.writeSidecar(s)

@@ -126,6 +126,7 @@ func (f *File) readSidecar() (State, error) {
 // writeSidecar replaces the sidecar whole. The name of the unfinished one is fixed, so that nothing piles up when
 // processes are killed; the lock keeps others from it.
 func (f *File) writeSidecar(s State) error {
+	f.noted.Store(true)
 	data, err := encode(f.source, s)
 	if err != nil {
 		return err

@@ -29,6 +29,22 @@ type Stated struct {
 	faulty  bool // rows that nobody can read: a data listing tells of them
 }
 
+// Len is how many entries are shown, of a directory of which all are; 0 for nil.
+func (st *Stated) Len() int {
+	if st == nil {
+		return 0
+	}
+	return len(st.entries)
+}
+
+// Shown is how many files, and directories that may have some, more are known when dirs were looked at.
+func Shown(dirs []*Stated) (n int) {
+	for _, st := range dirs {
+		n += st.Len() - 1
+	}
+	return n
+}
+
 // Statable reports whether a directory's name is safe as an argument of STAT, where servers read options and globs.
 func Statable(dir string) bool {
 	return !strings.ContainsAny(dir, special) && !strings.HasPrefix(dir, "-") && !strings.HasPrefix(dir, "~") &&
