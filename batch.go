@@ -273,10 +273,10 @@ func (b *batch) run(p pass, last bool) {
 	if p.inOrder {
 		workers = 1
 	}
+	defer b.staffed(0)
 	crew.Run(alive, crew.Options{
 		Workers: workers, Start: firstWorkers, Limit: b.limit, Work: b.work, Changed: b.staffed,
 	}, b.numbered(p.tasks(b), last), func() crew.Worker[task] { return &lane{batch: b} })
-	b.staffed(0)
 }
 
 // numbered counts the tasks as they come.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -239,8 +240,11 @@ func TestATreeOfOneFileNeedsOneConnection(t *testing.T) {
 		}})
 		if files >= 0 {
 			small(t, filepath.Join(srv.Dir(), "tree/sub"), files)
+			for i := range 5 { // there is nothing to move
+				require.NoError(t, os.Mkdir(filepath.Join(srv.Dir(), fmt.Sprintf("tree/dir%d", i)), 0o755))
+			}
 		}
-		result, err := client.DownloadDir(t.Context(), "srv", "tree", t.TempDir(), &ftpclient.BatchOptions{Workers: 8})
+		result, err := client.DownloadDir(t.Context(), "srv", "tree", t.TempDir(), &ftpclient.BatchOptions{Workers: 4})
 		assert.Equal(t, files < 0, err != nil, "%s: %v", name, err)
 		assert.Equal(t, max(files, 0), result.Succeeded, name)
 		assert.EqualValues(t, 1, logins.Load(), name)
@@ -272,4 +276,22 @@ func TestAnUnknownServerLeavesNoFolder(t *testing.T) {
 	_, err = client.Apply(t.Context(), &ftpclient.Plan{Server: "who", Direction: ftpclient.Down, LocalDir: local}, nil)
 	require.ErrorIs(t, err, ftpclient.ErrUnknownServer)
 	assert.NoDirExists(t, local)
+}
+
+func TestAPanicOfTheJobsIsTheCallersAndLeavesTheClientWhole(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", []byte("content"))
+	local := filepath.Join(t.TempDir(), "f")
+	assert.PanicsWithValue(t, "no more", func() {
+		_, _ = client.Batch(t.Context(), func(yield func(ftpclient.Job) bool) {
+			yield(ftpclient.Job{Direction: ftpclient.Down, Server: "srv", Remote: "f", Local: local})
+			panic("no more")
+		}, nil)
+	})
+	onlyFile(t, local, []byte("content"))
+	stats, err := client.Stats("srv")
+	require.NoError(t, err)
+	assert.Zero(t, stats.Workers)
+	assert.Zero(t, stats.InUse)
+	require.NoError(t, client.Shutdown(t.Context()))
 }

@@ -202,7 +202,7 @@ type operation struct {
 	name   string
 	path   string
 	lane   *lane           // of a batch that it is part of; nil: none
-	expect func(n int)     // called when a listing that is not proved yet shows n files more; nil: nobody asks
+	expect func(files int) // called when a listing, which may not be proved yet, shows so many files more; nil: nobody asks
 	caller context.Context //nolint:containedctx // lives as long as the call
 	ctx    context.Context //nolint:containedctx // caller, ended by Close too
 	cancel context.CancelFunc

@@ -249,28 +249,39 @@ func (b *batch) attend(srv *server) error {
 	return d.gone
 }
 
-// openAhead has the workers open their connections while a tree is being listed, but no more than there are files to move: as
-// many as are seen, which it returns a function to tell. nil: what is seen may have to stay.
-func (b *batch) openAhead(srv *server) (expect func(n int)) {
+// openAhead has the workers open their connections while a tree is being listed, once there is a file for each of them: it
+// returns a function to tell of files that are seen. nil: what is seen may have to stay.
+func (b *batch) openAhead(srv *server) (expect func(files int)) {
 	if b.opts.Existing != Overwrite || len(b.opts.Include)+len(b.opts.Exclude) > 0 {
 		return nil
 	}
-	most := min(cmp.Or(b.opts.Workers, firstWorkers), srv.pool.Stats().Max) - 1 // and the listing's own
+	// One worker stays free for the first task. It has the connection of the listing in the end.
+	most := min(cmp.Or(b.opts.Workers, firstWorkers), srv.pool.Stats().Max) - 1
 	b.chores = make(chan func(context.Context), max(most, 0))
-	open := func(ctx context.Context) {
-		if lease, err := srv.pool.TryAcquire(ctx); err == nil {
-			_ = b.dialed(srv, lease.Replaced()) // is told to whoever needs the next one
-			lease.Release()
+	begin := sync.OnceFunc(func() {
+		for range most {
+			b.chores <- func(ctx context.Context) { b.open(ctx, srv) }
+		}
+	})
+	var seen atomic.Int64
+	return func(files int) {
+		if seen.Add(int64(files)) > int64(most) {
+			begin()
 		}
 	}
-	var mu sync.Mutex
-	files, opened := 1, 0
-	return func(n int) {
-		mu.Lock()
-		defer mu.Unlock()
-		for files += n; opened < min(files-1, most); opened++ {
-			b.chores <- open
-		}
+}
+
+// open opens a connection, if nobody else needs its place.
+func (b *batch) open(ctx context.Context, srv *server) {
+	lease, err := srv.pool.TryAcquire(ctx)
+	if err != nil {
+		return
+	}
+	defer lease.Release()
+	if err := b.dialed(srv, lease.Replaced()); err != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.end(err)
 	}
 }
 

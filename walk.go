@@ -335,10 +335,10 @@ func (l *lister) ask(dirs []Entry) (seen []*session.Stated, known []*walk.Listin
 				return err
 			}
 			copy(seen[n:], some)
-			if l.op.expect != nil {
-				l.op.expect(session.Shown(some))
-			}
 			for _, st := range some {
+				if l.op.expect != nil {
+					l.op.expect(st.Files())
+				}
 				if rows, ok := s.Accept(st); ok {
 					known[n] = newListing(inOrder(newEntries(paths[n], rows), nil))
 				} else if !tried && !s.Proven() && st.Len() > 0 {

@@ -37,10 +37,15 @@ func (st *Stated) Len() int {
 	return len(st.entries)
 }
 
-// Shown is how many files, and directories that may have some, more are known when dirs were looked at.
-func Shown(dirs []*Stated) (n int) {
-	for _, st := range dirs {
-		n += st.Len() - 1
+// Files is how many files are shown that any listing shows.
+func (st *Stated) Files() (n int) {
+	if st == nil {
+		return 0
+	}
+	for _, e := range st.entries {
+		if e.Mode.IsRegular() && !strings.HasPrefix(e.Name, ".") {
+			n++
+		}
 	}
 	return n
 }
