@@ -211,13 +211,21 @@ func (s *Session) exchangeAhead(a Ahead, lines ...string) ([]reply.Reply, error)
 	if err != nil {
 		return nil, err
 	}
-	for i, line := range linesOf(questions) {
-		if r := replies[len(lines)+i]; misplaced(verb(line), r.Code) {
-			return nil, unexpected(verb(line), r)
-		}
+	if err := inPlace(linesOf(questions), replies[len(lines):]); err != nil {
+		return nil, err
 	}
 	s.keep(questions, replies[len(lines):])
 	return replies[:len(lines)], nil
+}
+
+// inPlace is the error of the first of replies that cannot be one to its line.
+func inPlace(lines []string, replies []reply.Reply) error {
+	for i, line := range lines {
+		if r := replies[i]; misplaced(verb(line), r.Code) {
+			return unexpected(verb(line), r)
+		}
+	}
+	return nil
 }
 
 // misplaced tells a reply that cannot be one to that verb: the server has said more than was asked, or less.
@@ -324,11 +332,9 @@ func (s *Session) conclude(err error) error {
 	default: // how the upload ended is known
 		quirks.Hasty.Store(true)
 		s.settle()
-		for i, r := range replies { // but not what the server has begun
-			if misplaced(verb(lines[i]), r.Code) {
-				s.broken = true
-				return unexpected(verb(lines[i]), r)
-			}
+		if wrong := inPlace(lines, replies); wrong != nil { // but not what the server has begun
+			s.broken = true
+			return wrong
 		}
 	}
 	return err

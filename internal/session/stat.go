@@ -138,19 +138,14 @@ var errOtherReplies = fmt.Errorf("%w: a group of STAT has other replies", reply.
 
 // answers reads the replies to lines.
 func (s *Session) answers(lines []string) (replies []reply.Reply, err error) {
-	for _, line := range lines {
-		r, err := s.ctl.Reply()
-		switch {
-		case err != nil:
+	for range lines {
+		r, err := s.answer()
+		if err != nil {
 			return nil, err
-		case s.ctl.Err() != nil:
-			return nil, s.ctl.Err()
-		case misplaced(verb(line), r.Code):
-			return nil, unexpected(verb(line), r)
 		}
 		replies = append(replies, r)
 	}
-	return replies, nil
+	return replies, inPlace(lines, replies)
 }
 
 // statLines are the commands of one write, and which of the first directories they ask for.
