@@ -128,3 +128,35 @@ func TestInteropSmallFilesOverAFarLine(t *testing.T) {
 		}
 	}
 }
+
+// A cold start on real servers: from New to the bytes of 1 KiB, over a line whose latency outweighs all else. The relay acknowledges
+// at once, so that what Nagle's algorithm adds on a true line, one or two round trips, is not in it.
+func TestInteropAColdStartOverAFarLine(t *testing.T) {
+	for _, server := range []string{interop.VSFTPD, interop.ProFTPD, interop.PureFTPD} {
+		for mode, most := range map[string]float64{interop.Plain: 8, interop.Explicit: 12} {
+			c := interop.Cell{Server: server, TLS: mode}
+			t.Run(c.String(), func(t *testing.T) {
+				x := realTarget(t, c)
+				require.NoError(t, os.WriteFile(filepath.Join(x.dir, "f"), make([]byte, 1024), 0o644))
+				x.own()
+				begun := time.Now()
+				client := x.client(t, func(c *ftpclient.ServerConfig) { c.DialContext = far })
+				var last time.Duration
+				result, err := client.DownloadTo(t.Context(), "srv", "f", clock(func() { last = time.Since(begun) }), nil)
+				require.NoError(t, err)
+				require.EqualValues(t, 1024, result.Bytes)
+				trips := float64(last) / float64(roundTrip)
+				assert.LessOrEqual(t, trips, most)
+				t.Logf("%s: round trips from New to the bytes: %.2f", c, trips)
+			})
+		}
+	}
+}
+
+// clock is a Writer that calls it with each piece.
+type clock func()
+
+func (c clock) Write(p []byte) (int, error) {
+	c()
+	return len(p), nil
+}

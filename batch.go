@@ -202,7 +202,6 @@ type batch struct {
 	moved  atomic.Int64 // bytes of content
 	dirs   dircache.Cache[dirKey, Entry]
 	chores chan func(context.Context) // of workers that wait for a task; nil: none
-	checks sync.WaitGroup
 
 	telling sync.Mutex // held while OnFile runs
 
@@ -423,7 +422,7 @@ func (b *batch) done(t task, result *Result, err error) {
 	}
 	if b.tried++; b.tried%b.opts.BatchSize == 0 && b.ctx.Err() == nil {
 		for srv := range b.servers {
-			b.checks.Go(func() { srv.pool.Check(b.ctx) })
+			go srv.pool.Check(b.c.ctx)
 		}
 	}
 	b.mu.Unlock()
@@ -474,7 +473,7 @@ func (b *batch) conclude(server string) (*BatchResult, error) {
 	}
 	r.Elapsed = time.Since(b.begun)
 	stop := b.stopped
-	if left := r.Total - r.Succeeded - r.Skipped - r.Failed; stop == nil && (left > 0 || !b.all) {
+	if left := r.Total - r.Succeeded - r.Skipped - r.Failed; stop == nil && (left > 0 || !b.all || b.tried < b.order) {
 		if stop = b.caller.Err(); stop == nil {
 			stop = fs.ErrClosed
 		}

@@ -62,7 +62,7 @@ func BenchmarkSmallDownloads(b *testing.B) { benchSmall(b, directions[0]) }
 func BenchmarkSmallUploads(b *testing.B) { benchSmall(b, directions[1]) }
 
 // allocsPerFile is the budget of a small file, with its part of what the listings of the directories take.
-const allocsPerFile = 340
+const allocsPerFile = 310
 
 // benchSmall moves files of 4 KiB in 20 directories. With a latency the server runs in this process, and its allocations and
 // processor time count, too: it tells the round trips.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -319,4 +320,70 @@ func TestFilesAreSkippedByOneListingOfTheirDirectory(t *testing.T) {
 	assert.Equal(t, 10, result.Skipped)
 	assert.Equal(t, 1, srv.Stats().Commands["MLSD"])
 	assert.Zero(t, srv.Stats().Commands["MLST"]+srv.Stats().Commands["SIZE"])
+}
+
+func TestNobodyWaitsForTheCheckOfIdleConnections(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{}, func(sc *ftpclient.ServerConfig) { sc.KeepAlive = -1 })
+	var files []string
+	for i := range 20 {
+		files = append(files, fmt.Sprint(i))
+		put(t, srv, files[i], []byte("x"))
+	}
+	var together sync.WaitGroup // two connections, of which the batch uses one
+	met := make(chan struct{})
+	for range 2 {
+		together.Go(func() {
+			_, err := client.DownloadTo(t.Context(), "srv", "0", writerFunc(func(p []byte) (int, error) {
+				select {
+				case met <- struct{}{}:
+				case <-met:
+				}
+				return len(p), nil
+			}), nil)
+			assert.NoError(t, err)
+		})
+	}
+	together.Wait()
+	require.Equal(t, 2, srv.Stats().Conns)
+	srv.SetFaults(ftptest.Fault{Cmd: "NOOP", Do: ftptest.StallReply})
+	begun := time.Now()
+	_, err := client.DownloadFiles(t.Context(), "srv", files, t.TempDir(), &ftpclient.BatchOptions{Workers: 1, BatchSize: 20})
+	require.NoError(t, err)
+	assert.Less(t, time.Since(begun), 3*time.Second)
+	assert.Eventually(t, func() bool { return srv.Stats().Commands["NOOP"] > 0 }, 5*time.Second, time.Millisecond)
+}
+
+func TestABatchWithDeletionsLeftIsNoSuccess(t *testing.T) {
+	for range 100 {
+		srv, client := serve(t, ftptest.Options{})
+		put(t, srv, "there/f", []byte("f"))
+		local := t.TempDir()
+		var dirs []string
+		for i := range 50 {
+			dirs = append(dirs, filepath.Join(local, fmt.Sprintf("d%02d", i)))
+			require.NoError(t, os.Mkdir(dirs[i], 0o755))
+		}
+		plan, err := client.PlanMirror(t.Context(), "srv", "there", local, &ftpclient.MirrorOptions{Delete: true})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { // when the first of them are gone, in whichever order that is
+			defer cancel()
+			for {
+				for _, dir := range []string{dirs[5], dirs[44]} {
+					if _, err := os.Lstat(dir); err != nil {
+						return
+					}
+				}
+			}
+		}()
+		_, err = client.Apply(ctx, plan, nil)
+		left, gerr := filepath.Glob(filepath.Join(local, "d*"))
+		require.NoError(t, gerr)
+		cancel()
+		if len(left) > 0 {
+			require.ErrorIs(t, err, context.Canceled, "%d are left", len(left))
+			return
+		}
+	}
+	t.Fatal("never was the context ended in time")
 }

@@ -288,6 +288,9 @@ func (o *operation) borrow() (s *session.Session, reused bool, done func(), err 
 	if err != nil {
 		return nil, false, nil, o.unreachable(err)
 	}
+	if lease.Reused() {
+		lease.Conn().Forget() // it may have been dialed for somebody who did not wait for it
+	}
 	return lease.Conn(), lease.Reused(), func() {
 		lease.Conn().Forget()
 		lease.Release()
@@ -316,18 +319,22 @@ func timedOut(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// try runs attempt until it succeeds or the policy ends it.
+// try runs attempt until it succeeds or the policy ends it. Others may have a worker's connection, and its next task, while
+// it waits.
 func (o *operation) try(policy RetryPolicy, attempt retry.Attempt) (int, error) {
-	return o.tryUntil(o.ctx, policy, attempt)
+	pause := func() {}
+	if o.lane != nil {
+		pause = o.lane.pause
+	}
+	return o.tryAside(o.ctx, policy, pause, attempt)
 }
 
-// tryUntil is try that ends with ctx.
-func (o *operation) tryUntil(ctx context.Context, policy RetryPolicy, attempt retry.Attempt) (int, error) {
+// tryAside is try of something that goes on beside the operation, whose connection it has not: it ends with ctx and calls
+// pause before each wait.
+func (o *operation) tryAside(ctx context.Context, policy RetryPolicy, pause func(), attempt retry.Attempt) (int, error) {
 	return retry.Do(ctx, retry.Policy(policy.withDefaults()), func(n int, wait time.Duration, err error) {
 		o.log.Info("ftp retry", slog.Int("attempt", n), slog.Duration("wait", wait), slog.String("cause", err.Error()))
-		if o.lane != nil {
-			o.lane.pause() // others may have the connection, and the next task, while this one waits
-		}
+		pause()
 	}, attempt)
 }
 

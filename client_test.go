@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -145,6 +147,21 @@ func TestShutdownWaitsForRunningWorkAndRefusesNewWork(t *testing.T) {
 	require.NoError(t, client.Shutdown(t.Context()))
 	require.NoError(t, <-done)
 	require.ErrorIs(t, client.Ping(t.Context(), "srv"), fs.ErrClosed)
+}
+
+func TestAFileThatWasOpenedBeforeShutdownIsReadToItsEnd(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", []byte("content"))
+	f, err := client.Open(t.Context(), "srv", "f")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- client.Shutdown(context.Background()) }()
+	require.Eventually(t, func() bool { return errors.Is(client.Ping(t.Context(), "srv"), fs.ErrClosed) }, 5*time.Second, time.Millisecond)
+	content, err := io.ReadAll(f)
+	require.NoError(t, err)
+	assert.Equal(t, "content", string(content))
+	require.NoError(t, f.Close())
+	require.NoError(t, <-done)
 }
 
 func TestShutdownCutsOffWhatDoesNotEndInTime(t *testing.T) {

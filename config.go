@@ -71,7 +71,8 @@ type ServerConfig struct {
 
 	// ConnectTimeout bounds each step of a new connection: dial, TLS handshake, greeting, login. 0 is 10 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-	// ReplyTimeout bounds the wait for one reply, from the command to its last line. 0 is 30 s.
+	// ReplyTimeout bounds the wait for one reply, from the command to its last line. 0 is 30 s. It and StallTimeout may end late by
+	// a 64th, and a second at most.
 	ReplyTimeout time.Duration `yaml:"reply_timeout"`
 	// StallTimeout is how long a data connection may move no byte. 0 is 30 s. A transfer that moves may take any time.
 	StallTimeout time.Duration `yaml:"stall_timeout"`
@@ -242,6 +243,9 @@ func (c Config) validate() error {
 	return errors.Join(f...)
 }
 
+// mostConns is more than any server takes.
+const mostConns = 1 << 16
+
 // validate reports every fault of one server.
 func (s ServerConfig) validate(fault func(key, text string)) {
 	if err := ftpurl.CheckHost(s.Host); err != nil {
@@ -256,6 +260,9 @@ func (s ServerConfig) validate(fault func(key, text string)) {
 	notNegative(fault, "reply_timeout", s.ReplyTimeout)
 	notNegative(fault, "stall_timeout", s.StallTimeout)
 	notNegative(fault, "max_conns", s.MaxConns)
+	if s.MaxConns > mostConns {
+		fault("max_conns", fmt.Sprintf("%d is more than %d", s.MaxConns, mostConns))
+	}
 	notNegative(fault, "bytes_per_second", s.BytesPerSecond)
 	if _, err := s.charset(); err != nil {
 		fault("encoding", err.Error())

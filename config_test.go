@@ -97,6 +97,7 @@ func TestValidateReportsEveryFaultWithItsKey(t *testing.T) {
 			"b": {Host: "ftp://u:secret@h/", PasswordEnv: "FTP_TEST_UNSET", CAFile: "no/such.pem", Encoding: "utf-16", Proxy: "http://u:secret@h:1"},
 			"c": {Host: "h:21", PasswordEnv: "FTP_TEST_NEWLINE", ConnectTimeout: -1, ReplyTimeout: -1, StallTimeout: -1, MaxConns: -1, BytesPerSecond: -1},
 			"d": {Host: "[::1]", Password: "secret", PasswordEnv: "FTP_TEST_NEWLINE", Encoding: "iso-2022-jp", Active: true, Proxy: "socks5://u:secret@h:1", Port: -1},
+			"e": {Host: "h", MaxConns: 1 << 31},
 			"":  {Host: "h"},
 		},
 		Retry: ftpclient.RetryPolicy{Delay: -1, MaxDelay: -1},
@@ -116,6 +117,7 @@ func TestValidateReportsEveryFaultWithItsKey(t *testing.T) {
 		"servers.c.host", "servers.c.password_env", "servers.c.connect_timeout", "servers.c.reply_timeout", "servers.c.stall_timeout",
 		"servers.c.max_conns", "servers.c.bytes_per_second",
 		"servers.d.host", "servers.d.port", "servers.d.password_env", "servers.d.encoding", "servers.d.active",
+		"servers.e.max_conns",
 		"retry.delay", "retry.max_delay",
 	}, keys)
 	assert.Contains(t, err.Error(), "servers.a.host: required")

@@ -89,7 +89,7 @@ func (t *transfer) openOrigin(origin *server, remote string) (*remoteSource, err
 	}
 	if src.id.Size >= 0 && src.id.Size <= smallFile { // one connection at a time will do
 		var content bytes.Buffer
-		if _, err := t.c.DownloadTo(t.ctx, origin.name, remote, &capped{&content, src.id.Size}, nil); err != nil {
+		if _, err := t.c.DownloadTo(t.ctx, origin.name, remote, &capped{&content, src.id.Size, errOtherFile}, nil); err != nil {
 			return nil, err
 		}
 		src.dial = func() (io.ReadSeekCloser, error) { return memory{bytes.NewReader(content.Bytes())}, nil }

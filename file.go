@@ -206,7 +206,8 @@ func (f *File) ended() error {
 func (f *File) readSmall(p []byte) (int, error) {
 	if f.small == nil {
 		var b bytes.Buffer
-		if _, err := f.op.c.DownloadTo(f.op.caller, f.op.srv.name, f.op.path, &capped{&b, f.size()}, nil); err != nil {
+		ctx := context.WithValue(f.op.caller, within{f.op.c}, true)
+		if _, err := f.op.c.DownloadTo(ctx, f.op.srv.name, f.op.path, &capped{&b, f.size(), errOtherFile}, nil); err != nil {
 			return 0, err
 		}
 		content := b.Bytes()
@@ -221,15 +222,16 @@ func (f *File) readSmall(p []byte) (int, error) {
 
 var errOtherFile = retry.Permanent(fmt.Errorf("%w: the remote file changed since it was opened", ErrMismatch))
 
-// capped is a writer of so many bytes and no more.
+// capped is a writer of so many bytes; more are the error over.
 type capped struct {
 	w    io.Writer
 	left int64
+	over error
 }
 
 func (c *capped) Write(p []byte) (int, error) {
 	if int64(len(p)) > c.left {
-		return 0, errOtherFile
+		return 0, c.over
 	}
 	c.left -= int64(len(p))
 	return c.w.Write(p)

@@ -36,7 +36,7 @@ type target struct {
 	refusedDirs   []string       // names that it makes no directories of
 	changedNames  []string       // names that it stores as others
 	own           func()         // makes what was written into dir the server's
-	idle          func() *target // the same server with an idle time-out of a second; nil: it has none so short
+	idle          func() *target // the same server with an idle time-out of two seconds; nil: it has none so short
 	cell          interop.Cell   // of a real server
 }
 
@@ -77,7 +77,7 @@ func realTarget(t *testing.T, c interop.Cell) *target {
 	}
 	if c.Server != interop.PureFTPD && c.IdleTimeout == 0 {
 		x.idle = func() *target {
-			c.IdleTimeout = time.Second
+			c.IdleTimeout = 2 * time.Second // ProFTPD counts turns of the clock's second: of one, a moment may be left
 			return realTarget(t, c)
 		}
 	}
@@ -97,7 +97,7 @@ func libraryTarget(t *testing.T, mode ftptest.TLSMode, version uint16, idle time
 		require.NoError(t, os.WriteFile(x.config.CAFile, s.CertPEM(), 0o600))
 	}
 	if idle == 0 {
-		x.idle = func() *target { return libraryTarget(t, mode, version, time.Second) }
+		x.idle = func() *target { return libraryTarget(t, mode, version, 2*time.Second) }
 	}
 	return x
 }
@@ -417,13 +417,13 @@ func interopIdle(t *testing.T, x *target) {
 	idle := x.idle()
 	client := idle.client(t, func(c *ftpclient.ServerConfig) { c.KeepAlive = -1 })
 	require.NoError(t, client.Ping(t.Context(), "srv"))
-	<-time.After(2500 * time.Millisecond) // the server's clock, not ours
+	<-time.After(3500 * time.Millisecond) // the server's clock, not ours
 	result, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("x"), "idle", nil)
 	require.NoError(t, err)
 	assert.Equal(t, 1, result.Attempts, "the server's goodbye is not seen")
 	kept := idle.client(t, func(c *ftpclient.ServerConfig) { c.KeepAlive = 300 * time.Millisecond })
 	require.NoError(t, kept.Ping(t.Context(), "srv"))
-	<-time.After(2500 * time.Millisecond)
+	<-time.After(3500 * time.Millisecond)
 	require.NoError(t, kept.Ping(t.Context(), "srv"))
 	stats, err := kept.Stats("srv")
 	require.NoError(t, err)

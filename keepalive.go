@@ -260,7 +260,7 @@ func (b *batch) openAhead(srv *server) (expect func(files int)) {
 	b.chores = make(chan func(context.Context), max(most, 0))
 	begin := sync.OnceFunc(func() {
 		for range most {
-			b.chores <- func(ctx context.Context) { b.open(ctx, srv) }
+			b.chores <- func(ctx context.Context) { b.open(ctx, srv, most+1) }
 		}
 	})
 	var seen atomic.Int64
@@ -271,9 +271,9 @@ func (b *batch) openAhead(srv *server) (expect func(files int)) {
 	}
 }
 
-// open opens a connection, if nobody else needs its place.
-func (b *batch) open(ctx context.Context, srv *server) {
-	lease, err := srv.pool.TryAcquire(ctx)
+// open opens a connection, if nobody else needs its place, and there are not as many as total.
+func (b *batch) open(ctx context.Context, srv *server, total int) {
+	lease, err := srv.pool.Open(ctx, total)
 	if err != nil {
 		return
 	}
@@ -287,7 +287,6 @@ func (b *batch) open(ctx context.Context, srv *server) {
 
 // leave ends what the batch does with its servers.
 func (b *batch) leave() {
-	b.checks.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, d := range b.servers {
@@ -348,7 +347,9 @@ func (l *lane) borrow(o *operation) (s *session.Session, reused bool, done func(
 			lease.Release()
 			return nil, false, nil, err
 		}
-		l.lease, l.srv, l.used = lease, o.srv, lease.Reused()
+		if l.lease, l.srv, l.used = lease, o.srv, lease.Reused(); l.used {
+			lease.Conn().Forget() // it may have been dialed for somebody who did not wait for it
+		}
 	}
 	s, reused = l.lease.Conn(), l.used
 	return s, reused, func() {

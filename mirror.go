@@ -82,7 +82,7 @@ func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (
 	}
 	remote := func(rel string) string { return remotefs.Below(remoteDir) + rel }
 	local := func(rel string) string { return filepath.Join(localDir, filepath.FromSlash(rel)) }
-	made, err := mirror.Make(o.remoteNodes(remoteDir, walk), localNodes(localDir), mirror.Options{
+	made, err := mirror.Make(o.remoteNodes(remoteDir, walk), localNodes(o.ctx, localDir), mirror.Options{
 		Up: opts.Direction == Up, Include: opts.Include, Exclude: opts.Exclude, Delete: opts.Delete, Compare: mirror.Compare(opts.Compare),
 		ListsHidden: o.srv.cfg.ListHidden,
 	}, mirror.Questions{
@@ -205,7 +205,10 @@ func (p *Plan) String() string {
 		}
 		name, size := strings.TrimPrefix(a.Remote, remotefs.Below(p.RemoteDir)), strconv.FormatInt(a.Size, 10)
 		if a.IsDir {
-			name, size = name+"/", "-"
+			name += "/"
+		}
+		if a.IsDir || a.Size < 0 {
+			size = "-"
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", a.Kind, size, reply.Printable(name), a.Reason)
 	}
@@ -367,7 +370,7 @@ func (a *application) remove(rel string, act Action) action {
 			return nil
 		case err != nil:
 			return err
-		case info.IsDir() != act.IsDir, info.Mode().IsRegular() && act.Size >= 0 && info.Size() != act.Size:
+		case info.IsDir() != act.IsDir, info.Mode().IsRegular() && info.Size() != act.Size: // that of a link is -1
 			return errChangedSince
 		}
 		return a.tree.Remove(rel)

@@ -2,6 +2,7 @@ package ftpclient_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -141,4 +142,20 @@ func TestARowThatCannotBeReadIsNoTreeThatCannot(t *testing.T) {
 		assert.Len(t, plan.Faults, 1)
 		assert.Len(t, plan.Actions, 1, "the one copy")
 	}
+}
+
+func TestAFileInPlaceOfALinkIsNotDeletedForIt(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "there/f", []byte("f"))
+	local := t.TempDir()
+	link := filepath.Join(local, "link")
+	require.NoError(t, os.Symlink("f", link))
+	plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(directions[0], deletes))
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(steps(plan), ","), "delete link")
+	require.NoError(t, os.Remove(link))
+	require.NoError(t, os.WriteFile(link, []byte("a file by now"), 0o600))
+	_, err = client.Apply(t.Context(), plan, nil)
+	require.ErrorContains(t, err, "changed since")
+	assert.FileExists(t, link)
 }

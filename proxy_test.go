@@ -68,8 +68,8 @@ func TestAllConnectionsAreOpenedByDialContext(t *testing.T) {
 				c.DialContext = dialer.DialContext
 			})
 			moveBothWays(t, srv, client, "DialContext")
-			stats := srv.Stats()
-			assert.Len(t, dialer.Dialed(), stats.Conns+stats.DataConns)
+			stats := srv.Stats() // which cannot have seen one that was opened ahead and not needed
+			assert.GreaterOrEqual(t, len(dialer.Dialed()), stats.Conns+stats.DataConns)
 		}
 	}
 }

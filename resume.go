@@ -39,7 +39,7 @@ type download struct {
 	reached  int64    // the most that was ever held of this version: an attempt that gets further is progress
 	changes  int
 	verifier verifier
-	noREST   bool          // the server refused to begin in the middle
+	noREST   bool          // the server refused to begin in the middle, or seems not to have done it
 	segments int           // that this version may be fetched in
 	crew     *segment.Crew // that fetches it; nil: one connection does, from the beginning to the end
 }
@@ -163,6 +163,7 @@ func (t *transfer) settleLocal(root *os.Root, base string) (done bool, err error
 // run fetches and proves the file.
 func (d *download) run() (err error) {
 	d.verifier = d.newVerifier()
+	d.ctx = session.WithFirst(d.ctx, session.Ahead{Looks: []string{d.remote}, Data: true})
 	d.result.Attempts, err = d.try(*d.opts.Retry, func(ctx context.Context, n int) (progress bool, err error) {
 		for again := true; again; again = errors.Is(err, segment.ErrSpent) {
 			var more bool
@@ -229,7 +230,7 @@ func (d *download) startOver(err error) {
 	d.useless = true
 	d.result.RestartReason = err.Error()
 	r := remotefs.Refused(err)
-	d.noREST = d.noREST || r != nil && r.Command == "REST"
+	d.noREST = d.noREST || r != nil && r.Command == "REST" || d.crew.Running() && restarts(err) && d.result.ResumedFrom == 0
 }
 
 // skipsSame applies SkipSame, now that size and time of the remote file are known.
@@ -356,7 +357,7 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 		return errors.Join(err, r.Close())
 	}
 	buf := wire.GetBuffer()
-	defer wire.PutBuffer(buf)
+	defer func() { wire.PutBuffer(buf) }()
 	at := offset
 	for {
 		n, rerr := r.Read(*buf)
@@ -372,6 +373,7 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 			d.advance(int64(n))
 		}
 		if rerr == nil {
+			buf = wire.Larger(buf, n)
 			continue
 		}
 		cerr := r.Close()

@@ -1,6 +1,7 @@
 package ftpclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -23,7 +24,7 @@ func (d *download) allowed(s *session.Session, now sink.ID) int {
 	case !now.Provable():
 		reason = errUnprovable.Error()
 	case d.noREST, len(features) > 0 && !features.Has("REST"):
-		reason = "the server cannot begin in the middle of a file"
+		reason = "the server cannot, or does not, begin in the middle of a file"
 	default:
 		return min(d.opts.Segments, d.srv.cfg.MaxConns)
 	}
@@ -52,6 +53,9 @@ func (d *download) arrange(now sink.ID) error {
 		Overlap: sink.Overlap, Moving: d.moving(nil), Log: d.log,
 		Check: func(ctx context.Context, s *session.Session) error {
 			look, err := s.Look(ctx, d.remote)
+			if err == nil {
+				err = cmp.Or(look.SizeErr, look.TimeErr) // says nothing of the file
+			}
 			if err == nil && !now.Same(sink.ID{Size: look.Size, ModTime: look.ModTime}) {
 				err = errChanged
 			}
@@ -60,8 +64,9 @@ func (d *download) arrange(now sink.ID) error {
 		Changed: errChanged,
 		Lend:    d.useSpare,
 		Busy:    pool.ErrBusy,
+		Wanted:  d.srv.pool.Waiting,
 		Retry: func(ctx context.Context, attempt retry.Attempt) error {
-			_, err := d.tryUntil(ctx, *d.opts.Retry, attempt)
+			_, err := d.tryAside(ctx, *d.opts.Retry, func() {}, attempt)
 			return err
 		},
 	}

@@ -176,16 +176,35 @@ func TestALineThatIsCutAgainAndAgainEndsNoSegments(t *testing.T) {
 
 func TestASegmentThatStallsIsTakenOver(t *testing.T) {
 	content := randomBytes(t, 8*mib)
-	srv, client := serve(t, ftptest.Options{
-		DataRate: 20 * mib,
-		Faults:   []ftptest.Fault{{Cmd: "RETR", Skip: 1, Times: 1, After: 100 << 10, Do: ftptest.StallData}},
-	}, many(4), func(cfg *ftpclient.ServerConfig) { cfg.StallTimeout = time.Hour })
+	for skip := range 2 { // the first is the one that the download began with
+		srv, client := serve(t, ftptest.Options{
+			DataRate: 20 * mib,
+			Faults:   []ftptest.Fault{{Cmd: "RETR", Skip: skip, Times: 1, After: 100 << 10, Do: ftptest.StallData}},
+		}, many(4), func(cfg *ftpclient.ServerConfig) { cfg.StallTimeout = time.Hour })
+		put(t, srv, "f", content)
+		local := filepath.Join(t.TempDir(), "f")
+		opts := in(4)
+		opts.Retry = never()
+		result, err := client.Download(t.Context(), "srv", "f", local, opts)
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Attempts)
+		onlyFile(t, local, content)
+		assert.Equal(t, 1, srv.Stats().Faults)
+	}
+}
+
+func TestAServerThatOnlySaysItBeginsInTheMiddleSendsTheFileInOne(t *testing.T) {
+	content := randomBytes(t, 8*mib)
+	srv, client := serve(t, ftptest.Options{DataRate: 4 * mib, Command: func(cmd, _ string) (string, bool) {
+		return "350 Restarting", cmd == "REST"
+	}}, many(4))
 	put(t, srv, "f", content)
 	local := filepath.Join(t.TempDir(), "f")
-	_, err := client.Download(t.Context(), "srv", "f", local, in(4))
+	result, err := client.Download(t.Context(), "srv", "f", local, in(4))
 	require.NoError(t, err)
 	onlyFile(t, local, content)
-	assert.Equal(t, 1, srv.Stats().Faults)
+	assert.Equal(t, 2, result.Attempts)
+	assert.NotEmpty(t, result.RestartReason)
 }
 
 func TestSegmentsOfAFileThatChangesAreNeverSpliced(t *testing.T) {
@@ -425,4 +444,42 @@ func TestAConnectionThatComesBackToAChangedFileEndsAllSegmentsOfTheOldOne(t *tes
 	assert.Equal(t, "the remote file changed", result.RestartReason)
 	assert.Less(t, result.Transferred, int64(len(v1)), "the old file is not fetched to its end")
 	assert.Equal(t, 1, srv.Stats().Faults)
+}
+
+func TestAFileOfABatchKeepsItsConnectionWhileItsSegmentsAreRetried(t *testing.T) {
+	content := randomBytes(t, 12*mib)
+	srv, client := serve(t, ftptest.Options{
+		DataRate: 20 * mib,
+		Faults:   []ftptest.Fault{{Cmd: "RETR", Skip: 1, Times: 12, After: 200 << 10, Do: ftptest.CutData}},
+	}, many(4))
+	put(t, srv, "f", content)
+	dir := t.TempDir()
+	opts := &ftpclient.BatchOptions{TransferOptions: *in(4), Workers: 1, MaxReconnects: -1}
+	result, err := client.DownloadFiles(t.Context(), "srv", []string{"f"}, dir, opts)
+	require.NoError(t, err)
+	assert.Equal(t, 1, result.Succeeded)
+	onlyFile(t, filepath.Join(dir, "f"), content)
+	assert.LessOrEqual(t, srv.Stats().Conns, 4, "none was thrown away")
+}
+
+func TestSegmentsGiveConnectionsBackToThoseWhoWait(t *testing.T) {
+	content := randomBytes(t, 12*mib)
+	srv, client := serve(t, ftptest.Options{DataRate: mib}, many(3))
+	put(t, srv, "f", content)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := client.Download(ctx, "srv", "f", filepath.Join(t.TempDir(), "f"), in(3))
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return srv.Stats().Commands["RETR"] >= 3 }, 5*time.Second, time.Millisecond)
+	soon, end := context.WithTimeout(t.Context(), 2*time.Second)
+	defer end()
+	_, err := client.Stat(soon, "srv", "f")
+	require.NoError(t, err)
+	retrs := srv.Stats().Commands["RETR"]
+	require.Eventually(t, func() bool { return srv.Stats().Commands["RETR"] > retrs }, 5*time.Second, time.Millisecond, "and take them again")
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
 }

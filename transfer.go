@@ -212,8 +212,9 @@ func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Wri
 // their size is proved, and only then is the file renamed; a source that changes meanwhile leaves no final file. It blocks
 // as Download does. What a failed call leaves under the temporary name, beside the target and hidden, is there for a later
 // call with Resume; nothing is left when the source failed or changed, as far as the server can still be reached. Only an
-// upload of the same unchanged source to the same path finds it: after a change between two calls what the first one left
-// stays on the server, for nobody can tell it from another host's running upload.
+// upload of the same unchanged source to the same path, by the same user, whose cache folder was kept, finds it: after a
+// change between two calls what the first one left stays on the server, for nobody can tell it from another host's running
+// upload.
 //
 // Two uploads to one target at the same time, by one user on one host, are ErrInUse for the second. Targets are told apart
 // as they are written: "f" and "/home/joe/f" are two. Each has a temporary file of its own, and the later upload stays.
@@ -451,7 +452,7 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 		u.appends = true
 		return u.move(ctx, s, offset)
 	case !u.made && (r.Code == 550 || r.Code == 553 || r.Code == 450 || r.Code == 451):
-		made, merr := remotefs.MkdirAll(ctx, s, strings.TrimSuffix(path.Dir(u.remote), "."))
+		made, merr := remotefs.MkdirAll(ctx, s, path.Dir(u.remote))
 		if merr != nil && remotefs.Refused(merr) == nil {
 			return merr // the connection's: what became of MKD is seen by the next attempt
 		}

@@ -223,7 +223,7 @@ func (u *uploadTree) tasks(op *operation) iter.Seq[task] {
 		}
 		local := func(yield func(join.Item[fs.FileInfo]) bool) {
 			closed := ""
-			for e := range localfs.Walk(u.localDir) {
+			for e := range localfs.Walk(op.ctx, u.localDir) {
 				isDir := e.Info != nil && e.Info.IsDir()
 				switch {
 				case closed != "" && strings.HasPrefix(e.Path, closed+"/"):
@@ -393,9 +393,9 @@ func (o *operation) remoteNodes(dir string, opts *WalkOptions) iter.Seq[join.Ite
 }
 
 // localNodes is a local folder as a mirror compares it.
-func localNodes(dir string) iter.Seq[join.Item[mirror.Node]] {
+func localNodes(ctx context.Context, dir string) iter.Seq[join.Item[mirror.Node]] {
 	return func(yield func(join.Item[mirror.Node]) bool) {
-		for e := range localfs.Walk(dir) {
+		for e := range localfs.Walk(ctx, dir) {
 			item := join.Item[mirror.Node]{Path: e.Path, Err: e.Err}
 			if e.Info != nil {
 				item.Value = mirror.Node{Mode: e.Info.Mode(), Size: e.Info.Size(), ModTime: e.Info.ModTime()}

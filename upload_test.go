@@ -456,3 +456,11 @@ func TestUploadsSideBySideIntoAMissingFolderAllArrive(t *testing.T) {
 		assert.Len(t, names(t, filepath.Join(srv.Dir(), strconv.Itoa(round), "a", "b")), 5)
 	}
 }
+
+func TestAFolderWhoseNameEndsInADotIsMadeAsItIs(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("x"), "Acme Inc./f", nil)
+	require.NoError(t, err)
+	assert.FileExists(t, filepath.Join(srv.Dir(), "Acme Inc.", "f"))
+	assert.NoDirExists(t, filepath.Join(srv.Dir(), "Acme Inc"))
+}

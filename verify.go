@@ -126,25 +126,16 @@ const maxChecksums = 64 << 20
 // LoadChecksums reads a checksum file of the server. The keys are the paths of the files that it speaks of: its names are
 // relative to its own folder, as with Checksums.In.
 func (c *Client) LoadChecksums(ctx context.Context, server, remote string) (Checksums, error) {
-	var text checksumText
-	if _, err := c.DownloadTo(ctx, server, remote, &text, nil); err != nil {
+	var text bytes.Buffer
+	over := fmt.Errorf("more than %d bytes are no checksum file: %w", maxChecksums, fs.ErrInvalid)
+	if _, err := c.DownloadTo(ctx, server, remote, &capped{&text, maxChecksums, over}, nil); err != nil {
 		return nil, err
 	}
-	all, err := LoadChecksums(&text.Buffer)
+	all, err := LoadChecksums(&text)
 	if err != nil {
 		return nil, wrap("checksums", server, remote, err)
 	}
 	return all.In(path.Dir(remote)), nil
-}
-
-// checksumText is a buffer that does not grow without bounds.
-type checksumText struct{ bytes.Buffer }
-
-func (c *checksumText) Write(p []byte) (int, error) {
-	if c.Len()+len(p) > maxChecksums {
-		return 0, fmt.Errorf("more than %d bytes are no checksum file: %w", maxChecksums, fs.ErrInvalid)
-	}
-	return c.Buffer.Write(p)
 }
 
 // In makes the names those of files in dir, a folder of a server. Names that lead out of it, "../x" and "/x", stay as they are.
@@ -335,7 +326,7 @@ func (v *verifier) askServer(ctx context.Context, s *session.Session, name strin
 		return false, nil
 	})
 	if err == nil {
-		return theirs, nil
+		return theirs, interrupted
 	}
 	if timedOut(err) && v.mode != VerifyHash { // it may take this server for ever
 		v.asks = false
@@ -455,20 +446,27 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 // read once, if at all.
 func (c *Client) Verify(ctx context.Context, server, remote, local string, mode VerifyMode) (Verification, error) {
 	var proof Verification
+	src, err := source.Open(local) // once: its digest is kept, as the connection may be gone when that of a large file is known
+	if err != nil {
+		return proof, wrap("verify", server, remote, err)
+	}
+	defer func() { _ = src.Close() }()
 	v := verifier{mode: mode, direction: Up, policy: c.retry, log: c.log}
-	err := c.repeat(ctx, "verify", server, remote, func(ctx context.Context, s *session.Session) error {
-		src, err := source.Open(local)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = src.Close() }()
+	err = c.repeat(ctx, "verify", server, remote, func(ctx context.Context, s *session.Session) error {
 		look, err := s.Look(ctx, remote)
 		if err != nil {
 			return err
 		}
 		if look.SizeErr != nil {
-			if _, err := remotefs.Stat(ctx, s, remote); err != nil {
+			e, err := remotefs.Stat(ctx, s, remote)
+			switch {
+			case err != nil:
 				return err
+			case e.IsDir():
+				return errIsDir
+			}
+			if e.Mode.IsRegular() { // a link's is that of its own text
+				look.Size = e.Size
 			}
 		}
 		proof = Verification{}

@@ -155,3 +155,38 @@ func TestVerifyFindsADifference(t *testing.T) {
 	_, err = client.Verify(t.Context(), "srv", "absent", local, ftpclient.VerifySize)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
+
+func TestVerifyComparesWhatAListingTellsWhereThereIsNoSIZE(t *testing.T) {
+	for _, noMLSD := range []bool{false, true} {
+		srv, client := serve(t, ftptest.Options{NoMLSD: noMLSD, Faults: []ftptest.Fault{{Cmd: "SIZE", Do: ftptest.Refuse, Reply: "502 no"}}})
+		put(t, srv, "d/f", []byte("content"))
+		local := filepath.Join(t.TempDir(), "f")
+		require.NoError(t, os.WriteFile(local, []byte("content"), 0o600))
+		proof, err := client.Verify(t.Context(), "srv", "d/f", local, ftpclient.VerifySize)
+		require.NoError(t, err)
+		assert.Equal(t, ftpclient.VerifiedSize, proof.Method)
+		require.NoError(t, os.WriteFile(local, []byte("another"+"s"), 0o600))
+		_, err = client.Verify(t.Context(), "srv", "d/f", local, ftpclient.VerifySize)
+		require.ErrorIs(t, err, ftpclient.ErrMismatch)
+		_, err = client.Verify(t.Context(), "srv", "d", local, ftpclient.VerifyBest)
+		require.ErrorContains(t, err, "is a directory")
+	}
+}
+
+func TestALocalFileIsDigestedOnceThoughTheConnectionIsLostMeanwhile(t *testing.T) {
+	local := filepath.Join(t.TempDir(), "f")
+	srv, client := serve(t, ftptest.Options{
+		Hash: true, Faults: []ftptest.Fault{{Cmd: "HASH", Times: 1, Do: ftptest.CutControl}},
+		OnCommand: func(cmd, _ string) {
+			if cmd == "HASH" {
+				_ = os.WriteFile(local, []byte("x"), 0o600) // in place of what was read before
+			}
+		},
+	})
+	content := randomBytes(t, mib)
+	put(t, srv, "f", content)
+	require.NoError(t, os.WriteFile(local, content, 0o600))
+	_, err := client.Verify(t.Context(), "srv", "f", local, ftpclient.VerifyHash)
+	require.ErrorContains(t, err, "changed")
+	assert.Equal(t, 1, srv.Stats().Commands["HASH"])
+}

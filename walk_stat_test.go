@@ -88,6 +88,39 @@ func TestTheFirstListingIsProvedWhileItsDataConnectionIsOpened(t *testing.T) {
 	assert.Equal(t, 3, seen.RoundTrips, "%v", seen.Log)
 }
 
+// A name that goes between the two listings of a directory looks like one that data listings leave out.
+func TestANameThatGoesDuringTheProofHidesNoOthers(t *testing.T) {
+	dir := t.TempDir()
+	srv, client := serve(t, ftptest.Options{Dir: dir, NoMLSD: true, Stat: ftptest.StatVSFTPD, OnCommand: func(cmd, arg string) {
+		if cmd == "LIST" && strings.HasSuffix(arg, "r/a") {
+			_ = os.Remove(filepath.Join(dir, "r/a/.lock"))
+		}
+	}}, oneConnection, func(c *ftpclient.ServerConfig) { c.ListHidden = true })
+	for _, name := range []string{"r/a/.lock", "r/a/f", "r/b/.keep", "r/b/f", "r/c/.keep"} {
+		put(t, srv, name, []byte("x"))
+	}
+	for range 2 {
+		found := walked(t, client, "r", coarse)
+		assert.Contains(t, found, "r/b/.keep")
+		assert.Contains(t, found, "r/c/.keep")
+	}
+}
+
+func TestALargeDirectoryIsNotLeftToSTAT(t *testing.T) { // which Pure-FTPd cuts where it is told to, and says nothing
+	srv, client := serve(t, ftptest.Options{Stat: ftptest.StatPureFTPD}, oneConnection)
+	for i := range 250 {
+		put(t, srv, fmt.Sprintf("r/large/%d", i), nil)
+	}
+	put(t, srv, "r/small/f", nil)
+	for want := range 2 {
+		srv.ResetStats()
+		assert.Len(t, walked(t, client, "r", coarse), 253)
+		if want > 0 {
+			assert.Equal(t, 1, srv.Stats().Commands["MLSD"], "%v", srv.Stats().Commands)
+		}
+	}
+}
+
 func TestADirectoryThatCannotBeReadSpoilsNoProof(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{NoMLSD: true, Stat: ftptest.StatVSFTPD, Command: func(cmd, arg string) (string, bool) {
 		return "550 Permission denied", strings.HasSuffix(arg, "r/a") && (cmd == "STAT" || cmd == "LIST" || cmd == "CWD")
@@ -127,7 +160,7 @@ func TestNamesWithADotAreShownAsADataListingShowsThem(t *testing.T) {
 			ListOnDataLines: func(_, arg string) []byte {
 				switch arg {
 				case "r":
-					return []byte("drwxr-xr-x 1 ftp ftp            0 Jan  2  2024 a\r\ndrwxr-xr-x 1 ftp ftp            0 Jan  2  2024 b\r\n" + row("f"))
+					return []byte("drwxr-xr-x 1 ftp ftp            0 Jan  2  2024 a\r\ndrwxr-xr-x 1 ftp ftp            0 Jan  2  2024 b\r\ndrwxr-xr-x 1 ftp ftp            0 Jan  2  2024 c\r\n" + row("f"))
 				case "r/a":
 					return listing("")
 				}
@@ -140,17 +173,17 @@ func TestNamesWithADotAreShownAsADataListingShowsThem(t *testing.T) {
 				rows := "drwxr-xr-x 1 ftp ftp            0 Jan  2  2024 .\r\n" + row("f")
 				switch arg {
 				case "-a r":
-					rows += "drwxr-xr-x 1 ftp ftp            0 Jan  2  2024 a\r\ndrwxr-xr-x 1 ftp ftp            0 Jan  2  2024 b\r\n"
-				case "-a r/b":
+					rows += "drwxr-xr-x 1 ftp ftp            0 Jan  2  2024 a\r\ndrwxr-xr-x 1 ftp ftp            0 Jan  2  2024 b\r\ndrwxr-xr-x 1 ftp ftp            0 Jan  2  2024 c\r\n"
+				case "-a r/b", "-a r/c":
 					rows += row(".dot")
 				}
 				return "213-Status\r\n" + rows + "213 End", true
 			},
 		}
 		srv, client := serve(t, o, oneConnection)
-		want := []string{"r/a", "r/a/f", "r/b", "r/b/f", "r/f"}
+		want := []string{"r/a", "r/a/f", "r/b", "r/b/f", "r/c", "r/c/f", "r/f"}
 		if !hides {
-			want = []string{"r/a", "r/a/f", "r/b", "r/b/.dot", "r/b/f", "r/f"}
+			want = []string{"r/a", "r/a/f", "r/b", "r/b/.dot", "r/b/f", "r/c", "r/c/.dot", "r/c/f", "r/f"}
 		}
 		for range 2 {
 			srv.ResetStats()

@@ -85,6 +85,7 @@ type report struct {
 	goesOn string // how to go on after an interruption
 
 	skipped  []string // what was skipped though it is not on both sides, and why
+	barred   []error  // what was not copied, as something else is there
 	unproved []error
 	same     int
 	kept     int // deletions that were not done
@@ -96,6 +97,8 @@ func (r *report) follow(e ftpclient.FileEvent) {
 	case !e.Done || e.Err != nil: // failures come with the result
 	case e.Result.Skipped && e.Result.SkipReason == "same size and time":
 		r.same++
+	case e.Result.Skipped && strings.HasSuffix(e.Result.SkipReason, "in the way"):
+		r.barred = append(r.barred, fmt.Errorf("%s: %s", e.Job.Remote, e.Result.SkipReason))
 	case e.Result.Skipped:
 		r.skipped = append(r.skipped, fmt.Sprintf("skipped: %s: %s", e.Job.Remote, e.Result.SkipReason))
 	case e.Result.Verification.Method == ftpclient.VerifiedNone:
@@ -112,7 +115,7 @@ func (r *report) conclude(ctx context.Context, result *ftpclient.BatchResult, er
 	if err != nil && len(result.Failures) == 0 && ctx.Err() == nil {
 		return err // it did not even begin
 	}
-	failures := slices.Clone(r.unproved)
+	failures := slices.Concat(r.unproved, r.barred)
 	for _, f := range result.Failures {
 		if ctx.Err() == nil || !errors.Is(f.Err, context.Canceled) {
 			failures = append(failures, f)

@@ -430,3 +430,14 @@ func TestUpInsistsOnTheDirectionThatTheURLDecides(t *testing.T) {
 		assert.Equal(t, []string{"a"}, files(t, w.target))
 	})
 }
+
+func TestWhatCouldNotBeMirroredIsAFailure(t *testing.T) {
+	bothWays(t, ftptest.Options{}, func(t *testing.T, _ *ftptest.Server, w way) {
+		plant(t, w.source, "a", "b")
+		plant(t, w.target, "a/now a folder")
+		o := ftpcp(t, w.mirror()...)
+		assert.Equal(t, 1, o.status)
+		assert.Contains(t, o.stderr, "tree/a: type changed: a directory is in the way")
+		assert.FileExists(t, filepath.Join(w.target, "b"))
+	})
+}

@@ -29,7 +29,7 @@ type Update struct {
 	Done, GivenUp bool // either: the last Update of this transfer
 }
 
-// interval is the shortest time between two drawings in the middle of a transfer.
+// interval is the shortest time between two looks, which may draw, in the middle of a transfer.
 const interval = 100 * time.Millisecond
 
 // A Bar follows transfers and shows them as one line.
@@ -40,8 +40,9 @@ type Bar struct {
 	mu     sync.Mutex // guards what follows, and keeps lines whole
 	active map[key]Update
 	group  group
-	drawn  time.Time // last line
-	bytes  int64     // then, for plain lines
+	looked time.Time // when it was last worked out what there is to show
+	drawn  time.Time // last plain line
+	bytes  int64     // then
 	cells  int       // of the line on the terminal, to be wiped by the next
 	spin   int
 }
@@ -139,18 +140,19 @@ func (b *Bar) follow(u Update) {
 func (g *group) ended() int { return g.done + max(g.failed, g.told) }
 
 func (b *Bar) show(u Update, begins, ends bool) {
+	now := time.Now()
+	if !begins && !ends && now.Sub(b.looked) < interval {
+		return
+	}
+	b.looked = now
 	v := b.view(u, ends)
 	if b.width == nil {
 		if begins || ends || b.lineDue(v) {
-			b.drawn, b.bytes = time.Now(), v.bytes
+			b.drawn, b.bytes = now, v.bytes
 			_, _ = fmt.Fprintln(b.w, v.plain(begins))
 		}
 		return
 	}
-	if !begins && !ends && time.Since(b.drawn) < interval {
-		return
-	}
-	b.drawn = time.Now()
 	b.spin++
 	columns := max(b.width()-1, 1) // a character in the last column makes some terminals go to the next line
 	line := v.line(columns, b.spin)

@@ -48,7 +48,8 @@ type Crew[T any] struct {
 	opts   Options
 	hire   func() Worker[T]
 	queue  chan T
-	back   chan T // tasks given back; one place for each worker there can be
+	room   chan struct{} // a part of the queue is free
+	back   chan T        // tasks given back; one place for each worker there can be
 	left   chan struct{}
 	group  sync.WaitGroup
 	tuning tuning
@@ -74,7 +75,7 @@ const maxWorkers = 1 << 10
 func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func() Worker[T]) {
 	c := &Crew[T]{
 		opts: opts, hire: hire,
-		queue: make(chan T, queueSize), back: make(chan T, maxWorkers), left: make(chan struct{}, maxWorkers),
+		queue: make(chan T, queueSize), room: make(chan struct{}, 1), back: make(chan T, maxWorkers), left: make(chan struct{}, maxWorkers),
 	}
 	c.spare, c.rest = context.WithCancel(ctx)
 	defer c.rest()
@@ -98,7 +99,8 @@ func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func(
 	}
 }
 
-// feed puts the tasks of the stream into the queue.
+// feed puts the tasks of the stream into the queue. It waits for room for many: to be woken for each would cost as much as a
+// small task.
 func (c *Crew[T]) feed(ctx context.Context, tasks iter.Seq[T]) {
 	defer func() {
 		c.mu.Lock()
@@ -110,6 +112,12 @@ func (c *Crew[T]) feed(ctx context.Context, tasks iter.Seq[T]) {
 		}
 	}()
 	for task := range tasks {
+		if len(c.queue) == cap(c.queue) {
+			select {
+			case <-c.room:
+			case <-ctx.Done():
+			}
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -117,6 +125,16 @@ func (c *Crew[T]) feed(ctx context.Context, tasks iter.Seq[T]) {
 		case c.queue <- task:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// took is called when a task was taken from the queue.
+func (c *Crew[T]) took() {
+	if len(c.queue) <= cap(c.queue)*3/4 {
+		select {
+		case c.room <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -165,13 +183,15 @@ func (c *Crew[T]) staff(ctx context.Context) {
 	}
 }
 
-// surplus tells a worker to leave, as there are too many.
-func (c *Crew[T]) surplus() bool {
+// surplus tells a worker to leave, as there are too many. Its next task is left to others before it counts as gone: the last of
+// them looks whether any is left.
+func (c *Crew[T]) surplus(a *ahead[T]) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running <= c.number() {
 		return false
 	}
+	a.GiveBack()
 	c.running--
 	if c.opts.Changed != nil {
 		c.opts.Changed(c.running)
@@ -189,11 +209,7 @@ func (c *Crew[T]) leave() {
 func (c *Crew[T]) work(ctx context.Context) {
 	w := c.hire()
 	a := &ahead[T]{crew: c}
-	for {
-		if ctx.Err() == nil && c.surplus() {
-			a.GiveBack()
-			break
-		}
+	for ctx.Err() != nil || !c.surplus(a) {
 		task, ok := a.next(ctx, w)
 		if !ok {
 			c.leave()
@@ -222,6 +238,7 @@ func (a *ahead[T]) Peek() (T, bool) {
 	default:
 		select {
 		case a.task, a.has = <-a.crew.queue:
+			a.crew.took()
 		default:
 		}
 	}
@@ -257,6 +274,7 @@ func (a *ahead[T]) next(ctx context.Context, w Worker[T]) (task T, ok bool) {
 			return task, true
 		case task, ok = <-a.crew.queue:
 			if ok {
+				a.crew.took()
 				return task, true
 			}
 		case do := <-w.Meanwhile():

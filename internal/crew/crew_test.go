@@ -119,6 +119,26 @@ func TestEachTaskIsDoneOnceByAsManyWorkersAsAskedFor(t *testing.T) {
 	})
 }
 
+func TestTheStreamIsWokenForManyTasksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const tasks = 1000
+		s := &shop{latency: time.Second}
+		woken, last := 0, time.Time{}
+		crew.Run(t.Context(), s.options(1, 1), func(yield func(int) bool) {
+			for i := range tasks {
+				if now := time.Now(); now != last {
+					woken, last = woken+1, now
+				}
+				if !yield(i) {
+					return
+				}
+			}
+		}, s.hire)
+		assert.Equal(t, slices.Collect(count(tasks)), s.done)
+		assert.LessOrEqual(t, woken, tasks/15)
+	})
+}
+
 func TestNothingToDoEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &shop{}

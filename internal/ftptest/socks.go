@@ -198,20 +198,20 @@ type Hidden struct {
 
 // DialContext is for a configuration.
 func (h *Hidden) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	h.mu.Lock()
+	h.addrs = append(h.addrs, addr)
+	h.mu.Unlock()
 	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.addrs = append(h.addrs, addr)
 	if h.Layers {
 		return layered{hidden{conn}}, nil
 	}
 	return hidden{conn}, nil
 }
 
-// Dialed returns the addresses that were dialled.
+// Dialed returns the addresses that were dialled, those too whose connection was given up meanwhile.
 func (h *Hidden) Dialed() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,6 +1,7 @@
 package localfs_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -23,13 +24,13 @@ func TestAFolderIsWalkedInOrderAndNoLinkIsFollowed(t *testing.T) {
 	require.NoError(t, os.Symlink(dir, link))
 	for _, root := range []string{dir, dir + "/", link} {
 		var got []string
-		for e := range localfs.Walk(root) {
+		for e := range localfs.Walk(t.Context(), root) {
 			require.NoError(t, e.Err)
 			got = append(got, e.Path)
 		}
 		assert.Equal(t, []string{"a", "a/deep", "a/deep/y", "a.b", "b", "b/loop", "b/x"}, got, root)
 	}
-	for range localfs.Walk(dir) {
+	for range localfs.Walk(t.Context(), dir) {
 		break
 	}
 }
@@ -39,11 +40,27 @@ func TestAFolderThatIsNoneIsAnError(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for name, want := range map[string]error{file: syscall.ENOTDIR, file + "-absent": os.ErrNotExist} {
 		n := 0
-		for e := range localfs.Walk(name) {
+		for e := range localfs.Walk(t.Context(), name) {
 			n++
 			assert.Empty(t, e.Path)
 			require.ErrorIs(t, e.Err, want)
 		}
 		assert.Equal(t, 1, n)
 	}
+}
+
+func TestAWalkEndsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var got []string
+	for e := range localfs.Walk(ctx, dir) {
+		require.NoError(t, e.Err)
+		got = append(got, e.Path)
+		cancel()
+	}
+	assert.Equal(t, []string{"a"}, got)
 }

@@ -260,8 +260,11 @@ func (p *planner) keep(rel string) {
 
 func step(kind Kind, rel string, n *Node, reason string) Step {
 	s := Step{Kind: kind, Rel: rel, IsDir: n.Mode.IsDir(), Size: n.Size, Reason: reason}
-	if s.IsDir {
+	switch {
+	case s.IsDir:
 		s.Size = 0
+	case !n.Mode.IsRegular(): // a link's is that of its own text in a listing, and of what it leads to for SIZE
+		s.Size = -1
 	}
 	return s
 }

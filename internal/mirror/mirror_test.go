@@ -99,7 +99,7 @@ func TestALinkAtTheSourceProtectsWhatIsThere(t *testing.T) {
 	plan, err := mirror.Make(tree(link), tree(dir, file("l/f", 1, noon, 0)), mirror.Options{Delete: true}, mirror.Questions{})
 	require.NoError(t, err)
 	require.Len(t, plan.Steps, 1)
-	assert.Equal(t, mirror.Step{Kind: mirror.Skip, Rel: "l", Reason: "symbolic link"}, plan.Steps[0])
+	assert.Equal(t, mirror.Step{Kind: mirror.Skip, Rel: "l", Size: -1, Reason: "symbolic link"}, plan.Steps[0])
 }
 
 func TestUnfinishedTransfersAreLeftAlone(t *testing.T) {
@@ -125,4 +125,13 @@ func TestAFaultOnEitherSideStopsDeletions(t *testing.T) {
 		assert.Empty(t, plan.Steps)
 		assert.Len(t, plan.Faults, 1)
 	}
+}
+
+func TestTheSizeOfALinkIsUnknown(t *testing.T) {
+	link := item{Path: "link", Value: mirror.Node{Mode: fs.ModeSymlink | 0o777, Size: 4}}
+	plan, err := mirror.Make(tree(link), tree(), mirror.Options{Up: true, Delete: true}, mirror.Questions{})
+	require.NoError(t, err)
+	require.Len(t, plan.Steps, 1)
+	assert.Equal(t, mirror.Delete, plan.Steps[0].Kind)
+	assert.EqualValues(t, -1, plan.Steps[0].Size, "SIZE tells that of what it leads to")
 }

@@ -141,20 +141,25 @@ func (f *File) targetMode() (fs.FileMode, error) {
 	return f.newFileMode()
 }
 
-// umask has the permissions of new files of this process, once they are known.
-var umask struct {
+// newModes has the permissions of new files by folder: besides the umask, an access list or a file system without permissions may
+// decide.
+var newModes struct {
 	sync.Mutex
-	known bool
-	mode  fs.FileMode
+	of map[string]fs.FileMode
 }
+
+// mostModes is how many folders are remembered.
+const mostModes = 4096
 
 // newFileMode creates a file to see what the umask leaves: to ask for the umask is to change it for a moment, which
 // other goroutines would notice.
 func (f *File) newFileMode() (fs.FileMode, error) {
-	umask.Lock()
-	defer umask.Unlock()
-	if umask.known {
-		return umask.mode, nil
+	folder := f.dir.Name()
+	newModes.Lock()
+	mode, known := newModes.of[folder]
+	newModes.Unlock()
+	if known {
+		return mode, nil
 	}
 	if _, err := f.remove(f.fresh); err != nil {
 		return 0, err
@@ -169,6 +174,12 @@ func (f *File) newFileMode() (fs.FileMode, error) {
 	if err = errors.Join(err, rerr); err != nil {
 		return 0, err
 	}
-	umask.mode, umask.known = info.Mode().Perm(), true
-	return umask.mode, nil
+	mode = info.Mode().Perm() & 0o666
+	newModes.Lock()
+	defer newModes.Unlock()
+	if newModes.of == nil || len(newModes.of) >= mostModes {
+		newModes.of = map[string]fs.FileMode{}
+	}
+	newModes.of[folder] = mode
+	return mode, nil
 }

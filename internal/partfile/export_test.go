@@ -27,3 +27,6 @@ func (f *File) Wait() { f.checkpoint.wait() }
 
 // Names are the hidden files.
 func (f *File) Names() (part, state, lock string) { return f.part, f.state, f.lock.name }
+
+// Distant has f believe that it is on a network file system.
+func Distant(f *File) { f.checkpoint.distant = func(*os.File) bool { return true } }

@@ -4,10 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -25,11 +25,13 @@ func key(parts ...string) string { return fingerprint(parts...)[:16] }
 
 // fingerprint is a SHA-256 over parts, none of which holds a NUL in practice; lengths keep them apart if one does.
 func fingerprint(parts ...string) string {
-	h := sha256.New()
+	var text []byte
 	for _, p := range parts {
-		_, _ = fmt.Fprintf(h, "%d:%s", len(p), p)
+		text = append(strconv.AppendInt(text, int64(len(p)), 10), ':')
+		text = append(text, p...)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // regular is Lstat of a name that must be a regular file: a directory or link under a hidden name was not put there by us.

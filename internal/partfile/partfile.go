@@ -90,6 +90,7 @@ func Open(dir *os.Root, name string, src Source) (*File, error) {
 	}
 	f.checkpoint.sync = (*os.File).Sync
 	f.checkpoint.write = f.writeSidecar
+	f.checkpoint.distant = distant
 	return f, nil
 }
 

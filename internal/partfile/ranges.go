@@ -71,6 +71,7 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	n, err := file.WriteAt(p, off)
+	f.checkpoint.wrote(file, err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if n > 0 {

@@ -38,6 +38,7 @@ func (f *File) Write(p []byte) (int, error) {
 		return 0, errParts
 	}
 	n, err := f.file.Write(p)
+	f.checkpoint.wrote(f.file, err)
 	f.offset.Add(int64(n))
 	if f.digest != nil {
 		f.digest.Write(p[:n])
@@ -139,8 +140,9 @@ func (f *File) snapshot() State {
 
 // A checkpointer makes data and then the sidecar durable, one checkpoint at a time, beside the writer.
 type checkpointer struct {
-	sync  func(*os.File) error
-	write func(State) error
+	sync    func(*os.File) error
+	write   func(State) error
+	distant func(*os.File) bool // tells a file on a network file system
 
 	running sync.WaitGroup
 	busy    atomic.Bool
@@ -193,11 +195,23 @@ func (c *checkpointer) flush(file *os.File) error {
 		return err
 	}
 	if err := c.sync(file); err != nil {
-		err = fmt.Errorf("flush the partial file: %w", err)
-		c.err.Store(&err)
-		return err
+		return c.fail(fmt.Errorf("flush the partial file: %w", err))
 	}
-	return nil
+	return c.failure() // of a write meanwhile
+}
+
+// wrote takes note of how a write ended. On a network file system its error may be that of an earlier one, and is told once, too:
+// then nothing is known to be there that was not flushed before.
+func (c *checkpointer) wrote(file *os.File, err error) {
+	if err != nil && c.distant(file) {
+		_ = c.fail(err)
+	}
+}
+
+// fail remembers the first failure.
+func (c *checkpointer) fail(err error) error {
+	c.err.CompareAndSwap(nil, &err)
+	return err
 }
 
 func (c *checkpointer) failure() error {

@@ -13,7 +13,7 @@ const (
 	LimitLowered                  // the peer refused one more connection while others live; Err is its refusal
 	LimitRaised                   // a lowered limit is tried one higher
 	Discarded                     // a lost connection was closed; Err is the cause
-	Retired                       // a good connection was closed by Lease.Retire
+	Retired                       // a connection was closed by Lease.Retire, or had been Spent; then Err says why it is of no use
 	Expired                       // a good connection was closed after IdleTimeout
 )
 

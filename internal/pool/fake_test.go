@@ -110,6 +110,7 @@ type conn struct {
 	broken bool        // not usable any more
 	dead   bool        // closed by the peer
 	mute   bool        // answers no ping
+	spent  bool        // not usable, and nothing went wrong
 	closed int         // calls of Close
 	pings  []time.Time // when
 	ended  time.Time   // when Close was called
@@ -117,6 +118,7 @@ type conn struct {
 
 func (c *conn) Usable() bool { return !c.is(&c.broken) }
 func (c *conn) Alive() bool  { return !c.is(&c.dead) }
+func (c *conn) Spent() bool  { return c.is(&c.spent) }
 
 func (c *conn) is(flag *bool) (v bool) {
 	c.peer.do(func() { v = *flag })

@@ -31,8 +31,8 @@ func (l *Lease[C]) Reused() bool { return l.reused }
 // Replaced reports that the connection was dialed for this lease because another one had been lost.
 func (l *Lease[C]) Replaced() bool { return !l.reused && l.res.Value().heir }
 
-// Release gives the connection back when it is usable and alive, else closes it in the background. It does not
-// block, and does nothing after Release or Retire.
+// Release gives the connection back when it is usable and alive, else closes it in the background: as one that was lost,
+// unless it says of itself that it is Spent. It does not block, and does nothing after Release or Retire.
 func (l *Lease[C]) Release() {
 	l.once.Do(func() {
 		if cause := look(l.conn); cause != nil {
@@ -61,6 +61,11 @@ func (l *Lease[C]) Retire() {
 
 func (l *Lease[C]) lose(cause error) {
 	l.pool.returned()
+	if c, ok := any(l.conn).(interface{ Spent() bool }); ok && c.Spent() {
+		l.pool.dismiss(l.res)
+		l.pool.report(Retired, cause)
+		return
+	}
 	l.res.Value().unit = true
 	l.pool.discard(l.res, cause)
 }
@@ -71,7 +76,7 @@ func (p *Pool[C]) returned() {
 	p.mu.Unlock()
 }
 
-// dismiss closes a good connection in the background, and gives its unit back.
+// dismiss closes a connection that was not lost in the background, and gives its unit back.
 func (p *Pool[C]) dismiss(res *puddle.Resource[*slot[C]]) {
 	res.Value().unit = true
 	res.Destroy()

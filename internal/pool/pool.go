@@ -20,7 +20,7 @@ import (
 // ErrClosed is returned by Acquire once Close was called.
 var ErrClosed = errors.New("pool: closed")
 
-// ErrBusy is returned by TryAcquire where Acquire would have to wait.
+// ErrBusy is returned by TryAcquire and Open where Acquire would have to wait, and by Open where there is enough.
 var ErrBusy = errors.New("pool: no connection to spare")
 
 // The causes of a Discarded event that come from no Ping.
@@ -198,7 +198,30 @@ func (p *Pool[C]) Waiting() bool {
 
 // TryAcquire is Acquire for those who can do without: it does not queue, nor overtake who does, and is ErrBusy where all
 // connections that the limit allows are in use, or the peer refuses one more.
-func (p *Pool[C]) TryAcquire(ctx context.Context) (*Lease[C], error) {
+func (p *Pool[C]) TryAcquire(ctx context.Context) (*Lease[C], error) { return p.try(ctx, p.fill) }
+
+// Open is TryAcquire of a new connection, whether or not others are idle, and ErrBusy where there are already total or as many
+// as the limit allows, with those that are being opened or closed.
+func (p *Pool[C]) Open(ctx context.Context, total int) (*Lease[C], error) {
+	return p.try(ctx, func(ctx context.Context, since int) (*Lease[C], error) {
+		if err := ctx.Err(); err != nil {
+			p.units.Release(1)
+			return nil, err
+		}
+		res := p.empty(total)
+		if res == nil {
+			p.units.Release(1)
+			return nil, ErrBusy
+		}
+		if err := p.dial(ctx, res, since); err != nil {
+			return nil, err
+		}
+		return p.lease(res, false), nil
+	})
+}
+
+// try has fill make a lease of a unit, if there is one to spare.
+func (p *Pool[C]) try(ctx context.Context, fill func(ctx context.Context, since int) (*Lease[C], error)) (*Lease[C], error) {
 	if !p.begin() {
 		return nil, ErrClosed
 	}
@@ -211,7 +234,7 @@ func (p *Pool[C]) TryAcquire(ctx context.Context) (*Lease[C], error) {
 	if !p.units.TryAcquire(1) {
 		return nil, ErrBusy
 	}
-	lease, err := p.fill(ctx, since)
+	lease, err := fill(ctx, since)
 	switch {
 	case err == nil:
 		return lease, nil
@@ -222,6 +245,28 @@ func (p *Pool[C]) TryAcquire(ctx context.Context) (*Lease[C], error) {
 	default:
 		return nil, err
 	}
+}
+
+// empty takes a new slot if there are fewer than total, idle or not; nil if there are not. The caller holds a unit.
+func (p *Pool[C]) empty(total int) *puddle.Resource[*slot[C]] {
+	p.shelf.Lock()
+	defer p.shelf.Unlock()
+	if int(p.conns.Stat().TotalResources()) >= min(total, p.Stats().Max) {
+		return nil
+	}
+	idle := p.takeIdle()
+	res, err := p.conns.Acquire(context.Background())
+	for err == nil && res.Value().filled { // given back meanwhile
+		idle = append(idle, res)
+		res, err = p.conns.Acquire(context.Background())
+	}
+	for _, other := range idle {
+		other.ReleaseUnused()
+	}
+	if err != nil {
+		return nil
+	}
+	return res
 }
 
 // fill turns the unit that its caller holds into a lease; on an error the unit is gone.

@@ -93,6 +93,9 @@ func Split(name string) (dir, base string) {
 // Refused is the reply with which the server Refused, and nil for every other error. A 421 ends a connection and refuses
 // nothing.
 func Refused(err error) *reply.Error {
+	if err == nil { // most often, and errors.As takes memory
+		return nil
+	}
 	var e *reply.Error
 	if errors.As(err, &e) && e.Code != 421 {
 		return e

@@ -1,49 +1,120 @@
 package remotepart
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/corexalgo/ftpclient/internal/partfile"
 )
 
-// Hold begins an upload to target of a server and user, with a key that tells one source from another and names the
-// temporary file. Until Release, a second one of the same user on this host, in this process or another one, is
+// Hold begins an upload to target of a server and user, with a key that tells one source from another and, with who holds it,
+// names the temporary file. Until Release, a second one of the same user on this host, in this process or another one, is
 // partfile.ErrInUse; on the server there is no lock.
 func Hold(server, user, target, key string) (*File, error) {
-	dir, err := lockFolder()
-	if err != nil {
+	var f *File
+	var err error
+	for _, dir := range lockFolders() {
+		if f, err = hold(dir, server, user, target, key); err == nil || errors.Is(err, partfile.ErrInUse) {
+			return f, err
+		}
+	}
+	return nil, err
+}
+
+func hold(dir, server, user, target, key string) (*File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
+	f, err := holdIn(root, server, user, target, key)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return f, nil
+}
+
+func holdIn(root *os.Root, server, user, target, key string) (*File, error) {
+	id, known := identities.Load(root.Name())
+	if !known {
+		made, err := identity(root)
+		if err != nil {
+			return nil, err
+		}
+		id, _ = identities.LoadOrStore(root.Name(), made)
+	}
 	name := sha256.Sum256([]byte(strings.Join([]string{server, user, path.Clean(target)}, "\x00")))
 	lock, err := partfile.Open(root, hex.EncodeToString(name[:]), partfile.Source{})
 	if err != nil {
-		_ = root.Close()
 		return nil, err
 	}
-	return &File{Target: target, key: key, release: func() {
+	// Another host, or user of this one, may well upload the same shared file, and two that write under one temporary name leave a
+	// hole where neither wrote: who has no lock in common has no name in common.
+	//nolint:forcetypeassert // nothing else is in there
+	own := sha256.Sum256([]byte(strings.Join([]string{id.(string), server, user, key}, "\x00")))
+	return &File{Target: target, key: hex.EncodeToString(own[:6]), release: func() {
 		_ = lock.Close() // nothing was written
 		_ = root.Close()
 	}}, nil
 }
 
-// lockFolder is a folder of the user's own: in one that is shared, others could hold what they like.
-func lockFolder() (string, error) {
-	base, err := os.UserCacheDir()
-	if err != nil { // no home directory, as for some services
-		base = os.TempDir()
+// lockFolders are folders of the user's own, the better one first: in one that is shared, others could hold what they like.
+// Services may have no home directory, or none that can be written to.
+func lockFolders() (dirs []string) {
+	name := "ftpclient-" + strconv.Itoa(os.Getuid())
+	if base, err := os.UserCacheDir(); err == nil {
+		dirs = append(dirs, filepath.Join(base, name))
 	}
-	dir := filepath.Join(base, "ftpclient-"+strconv.Itoa(os.Getuid()))
-	return dir, os.MkdirAll(dir, 0o700)
+	return append(dirs, filepath.Join(os.TempDir(), name))
+}
+
+// identities are those of the folders that were used.
+var identities sync.Map
+
+// identity is what tells the locks of one folder from those of another: random, and made once.
+func identity(root *os.Root) (string, error) {
+	const name = "identity"
+	info, err := root.Stat(".")
+	if err == nil && !private(info) {
+		err = &fs.PathError{Op: "lock", Path: root.Name(), Err: errors.New("is not for this user alone")}
+	}
+	if err != nil {
+		return "", err
+	}
+	for range 10 {
+		id, err := root.ReadFile(name)
+		if err == nil && len(id) == 0 { // a power cut took what was in it
+			err = errors.Join(root.Remove(name), fs.ErrNotExist)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return string(id), err
+		}
+		made := rand.Text()
+		if err := root.WriteFile(made, []byte(made), 0o600); err != nil {
+			return "", err
+		}
+		err = root.Link(made, name) // whole or not at all, and the first one stays
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			err = root.Rename(made, name) // no links here
+		} else {
+			err = root.Remove(made)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return "", errors.New("the folder of locks changes all the time")
 }
 
 // Release lets others upload to the target. It is called once.

@@ -68,6 +68,12 @@ var (
 	absent   = []string{"no such file", "no such directory", "not found", "does not exist", "doesn't exist", "cannot find", "no such object", "file not exist", "找不到", "不存在"}
 )
 
+// SaysMistaken reports whether the server's words are those of a password that it refused, and not of a command that it did not
+// understand, as "incorrect" alone can be.
+func SaysMistaken(text string) bool {
+	return saysAny(text, mistaken[1:]) || saysAny(text, []string{"login incorrect", "password incorrect", "incorrect password", "incorrect login"})
+}
+
 func saysAny(text string, phrases []string) bool {
 	text = strings.ToLower(text)
 	return slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(text, p) })

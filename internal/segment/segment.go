@@ -21,8 +21,8 @@ var (
 	ErrOverlap = errors.New("the bytes before the offset differ")
 	// ErrTooMuch is the error of a file that does not end where it should.
 	ErrTooMuch = errors.New("the server sends more than the file's size")
-	// ErrSpent is the error of a connection that did its part and was found out of step afterwards: work goes on with another
-	// one, and nothing went wrong.
+	// ErrSpent is the error of a connection that did its part and was found out of step afterwards, or whose part another one took
+	// over: work goes on with another one, and nothing went wrong.
 	ErrSpent = errors.New("the connection is of no use after a transfer that was ended early")
 
 	errTakenOver = errors.New("no byte came, and another connection has taken over")
@@ -59,13 +59,17 @@ type Crew struct {
 	// Lend lends f a connection if there is one to spare, else it is Busy at once.
 	Lend func(ctx context.Context, f func(*session.Session) error) error
 	Busy error
+	// Wanted tells that somebody waits for a connection: a helper gives its own back.
+	Wanted func() bool
 	// Retry repeats what a helper does.
 	Retry func(ctx context.Context, attempt retry.Attempt) error
 
 	helpers sync.WaitGroup
 	hired   bool
-	dismiss context.CancelFunc
+	dismiss context.CancelFunc // helpers look for no more work
+	abandon context.CancelFunc // their connections end
 	moved   atomic.Int64
+	held    atomic.Int64 // content written, whoever fetched it
 }
 
 // Running tells that there may be helpers at work.
@@ -74,17 +78,22 @@ func (c *Crew) Running() bool { return c != nil && c.hired }
 // Work fetches over s until nothing is left or something failed, and has helpers do the same side by side, until Dismiss: an
 // error of Work does not stop them. It may be called again, with another connection.
 func (c *Crew) Work(ctx context.Context, s *session.Session) error {
-	_, err := c.work(ctx, s, func() {
+	held := c.held.Load()
+	_, err := c.work(ctx, s, func() bool { return false }, func() {
 		if !c.hired {
 			c.hired = true
 			c.hire(ctx)
 		}
 	})
+	if errors.Is(err, errTakenOver) && c.held.Load() > held {
+		return fmt.Errorf("%w: %w", ErrSpent, err)
+	}
 	return err
 }
 
-// hire starts the helpers. Their connections live with ctx; that they look for one ends earlier, with the work.
+// hire starts the helpers. That they look for a connection ends before those they have, which are of use afterwards.
 func (c *Crew) hire(ctx context.Context) {
+	ctx, c.abandon = context.WithCancel(ctx)
 	looking, dismiss := context.WithCancel(ctx)
 	c.dismiss = dismiss
 	for range c.Workers - 1 {
@@ -105,10 +114,14 @@ func (c *Crew) Dismiss() int64 {
 	if c.dismiss != nil {
 		c.Plan.Fail(errOver)
 		c.dismiss()
+		defer time.AfterFunc(parting, c.abandon).Stop()
 	}
 	c.helpers.Wait()
 	return c.moved.Swap(0)
 }
+
+// parting is how long a finished file waits until the connections of helpers, who ended their transfers early, are found in step.
+const parting = time.Second
 
 func (c *Crew) help(ctx, looking context.Context) error {
 	return c.Retry(looking, func(context.Context, int) (progress bool, err error) {
@@ -121,7 +134,7 @@ func (c *Crew) help(ctx, looking context.Context) error {
 				if err != nil {
 					return err
 				}
-				moved, err := c.work(ctx, s, func() {})
+				moved, err := c.work(ctx, s, c.Wanted, func() {})
 				progress = progress || moved
 				return err
 			})
@@ -145,15 +158,16 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// work fetches one range after another over one connection. It tells when it has the first one.
-func (c *Crew) work(ctx context.Context, s *session.Session, begun func()) (progress bool, err error) {
+// work fetches one range after another over one connection, until that is wanted by others: then it is Busy. It tells when it
+// has the first one.
+func (c *Crew) work(ctx context.Context, s *session.Session, wanted func() bool, begun func()) (progress bool, err error) {
 	for shares := c.Workers; ; shares = 0 {
 		t, err := c.Plan.Take(ctx, shares)
 		if t == nil || err != nil {
 			return progress, err
 		}
 		begun()
-		moved, err := c.fetch(s, t)
+		moved, err := c.fetch(s, t, wanted)
 		progress = progress || moved > 0
 		c.moved.Add(moved)
 		lost := t.Context.Err() != nil && ctx.Err() == nil
@@ -168,12 +182,14 @@ func (c *Crew) work(ctx context.Context, s *session.Session, begun func()) (prog
 			return progress, err
 		case !s.Usable():
 			return progress, ErrSpent
+		case wanted():
+			return progress, c.Busy
 		}
 	}
 }
 
-// fetch fetches the range of t, as far as it is not taken away meanwhile.
-func (c *Crew) fetch(s *session.Session, t *Task) (moved int64, err error) {
+// fetch fetches the range of t, as far as it is not taken away meanwhile, nor the connection wanted by others.
+func (c *Crew) fetch(s *session.Session, t *Task, wanted func() bool) (moved int64, err error) {
 	at := t.From()
 	from := at - c.Partial.Before(at, c.Overlap)
 	r, err := s.Retrieve(t.Context, c.Remote, from, c.Moving)
@@ -197,13 +213,14 @@ func (c *Crew) fetch(s *session.Session, t *Task) (moved int64, err error) {
 				c.Plan.Fail(err)
 				return moved, err
 			}
+			c.held.Add(int64(take))
 			c.Held(int64(take))
 		}
 		at = off + int64(take)
 		switch {
 		case done && last && take < n:
 			return moved, c.fatal(errors.Join(ErrTooMuch, r.Close()), ErrTooMuch)
-		case done && !last: // others have, or fetch, what follows
+		case done && !last, rerr == nil && wanted(): // others have, or fetch, what follows
 			t.Release(false)
 			return moved, r.Close()
 		case rerr == nil:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +40,10 @@ type kept struct {
 }
 
 // Forget drops what was answered ahead: whoever uses the session next is somebody else.
-func (s *Session) Forget() { s.remember(kept{}) }
+func (s *Session) Forget() {
+	s.remember(kept{})
+	s.ctl.Disarm()
+}
 
 func (s *Session) remember(k kept) {
 	s.kept.dialing.drop()
@@ -51,7 +53,7 @@ func (s *Session) remember(k kept) {
 // fresh drops what no longer holds.
 func (s *Session) fresh() *kept {
 	if s.kept.replies != s.ctl.Received() || time.Now().After(s.kept.until) {
-		s.Forget()
+		s.remember(kept{})
 	}
 	return &s.kept
 }
@@ -74,54 +76,6 @@ func (s *Session) keptData(passive string) (*reply.Reply, *dialing) {
 		return nil, nil
 	}
 	return data, dialing
-}
-
-// A dialing is a data connection that is opened while something else is asked.
-type dialing struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	conn   net.Conn // once done
-	err    error
-}
-
-// dialAhead begins to open the data connection that s.kept leads to.
-func (s *Session) dialAhead() {
-	to, err := s.leads(s.kept.passive, *s.kept.data)
-	if err != nil {
-		return
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx)) // the next operation's, if any
-	d := &dialing{cancel: cancel, done: make(chan struct{})}
-	s.kept.dialing = d
-	go func() {
-		defer close(d.done)
-		d.conn, d.err = s.dial(ctx, to.host, int(to.port))
-	}()
-}
-
-// take waits for the connection.
-func (d *dialing) take(ctx context.Context) (net.Conn, error) {
-	select {
-	case <-d.done:
-		d.cancel()
-		return d.conn, d.err
-	case <-ctx.Done():
-		d.drop()
-		return nil, ctx.Err()
-	}
-}
-
-// drop closes the connection; d may be nil.
-func (d *dialing) drop() {
-	if d == nil {
-		return
-	}
-	d.cancel()
-	go func() {
-		if <-d.done; d.conn != nil {
-			_ = d.conn.Close()
-		}
-	}()
 }
 
 // A question is part of a group of commands.
@@ -167,7 +121,7 @@ func (s *Session) questions(a Ahead) []question {
 // it: where a time could not be set in the way that is tried first, it is set by itself, and before.
 func (s *Session) renamingQuestions(a Ahead) (questions []question) {
 	rnfr, err := s.line("RNFR", a.Rename)
-	if a.Rename == "" || err != nil {
+	if a.Rename == "" || err != nil || s.cfg.Quirks.Lax.Load() {
 		return nil
 	}
 	if a.Date != "" {
@@ -211,7 +165,7 @@ func (s *Session) exchangeAhead(a Ahead, lines ...string) ([]reply.Reply, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := inPlace(linesOf(questions), replies[len(lines):]); err != nil {
+	if err := s.inPlace(linesOf(questions), replies[len(lines):]); err != nil {
 		return nil, err
 	}
 	s.keep(questions, replies[len(lines):])
@@ -219,9 +173,12 @@ func (s *Session) exchangeAhead(a Ahead, lines ...string) ([]reply.Reply, error)
 }
 
 // inPlace is the error of the first of replies that cannot be one to its line.
-func inPlace(lines []string, replies []reply.Reply) error {
+func (s *Session) inPlace(lines []string, replies []reply.Reply) error {
 	for i, line := range lines {
 		if r := replies[i]; misplaced(verb(line), r.Code) {
+			if verb(line) == "RNFR" && r.Done() {
+				s.cfg.Quirks.Lax.Store(true)
+			}
 			return unexpected(verb(line), r)
 		}
 	}
@@ -281,7 +238,7 @@ func (r *Retrieval) finish() error {
 	}
 	if !plausible(final, lines, replies) {
 		s.cfg.Quirks.Late.Store(true)
-		return s.disorder(err, final, replies)
+		return s.disorder(err, final, lines, replies)
 	}
 	s.keep(questions, replies)
 	return err
@@ -332,7 +289,7 @@ func (s *Session) conclude(err error) error {
 	default: // how the upload ended is known
 		quirks.Hasty.Store(true)
 		s.settle()
-		if wrong := inPlace(lines, replies); wrong != nil { // but not what the server has begun
+		if wrong := s.inPlace(lines, replies); wrong != nil { // but not what the server has begun
 			s.broken = true
 			return wrong
 		}
@@ -392,10 +349,13 @@ func endsTransfer(r reply.Reply) bool { return r.Code == 226 || r.Code == 250 ||
 // busy tells a reply by which a server refuses a command while a transfer runs: Pure-FTPd says 500, ProFTPD 450.
 func busy(r reply.Reply) bool { return r.Code == 450 || r.Code/10 == 50 }
 
-// disorder finds out how a download ended whose final reply came among the answers to commands that were sent before it.
-// Only if there is exactly one such reply, and each other one can be such an answer, is it known. The session goes on only
+// disorder finds out how a download ended whose final reply may have come among the answers to commands that were sent before
+// it. Only if there is exactly one such reply, and each other one can be such an answer, is it known. The session goes on only
 // if it then is in step.
-func (s *Session) disorder(err error, final reply.Reply, replies []reply.Reply) error {
+func (s *Session) disorder(err error, final reply.Reply, lines []string, replies []reply.Reply) error {
+	if err == nil && endsTransfer(final) && s.inPlace(lines, replies) == nil && s.ctl.Quiet() {
+		return nil // it came first, and the answers, whatever they say, in their order
+	}
 	ends, odd := 0, false
 	for _, r := range append([]reply.Reply{final}, replies...) {
 		switch {
@@ -420,11 +380,12 @@ func (s *Session) disorder(err error, final reply.Reply, replies []reply.Reply) 
 
 // LookAhead is Look, with more asked in the same write.
 func (s *Session) LookAhead(ctx context.Context, path string, a Ahead) (look Look, err error) {
-	err = s.do(ctx, func() error {
-		var ok bool
-		if look, ok = s.keptLook(path); ok {
-			return nil
+	if ctx.Err() == nil && !s.broken {
+		if look, ok := s.keptLook(path); ok {
+			return look, nil
 		}
+	}
+	err = s.do(ctx, func() error {
 		lines, err := s.lookLines(path)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
@@ -132,7 +134,7 @@ func TestWhileADownloadIsProvedTheNextDataConnectionIsOpened(t *testing.T) {
 			}
 		}
 	})
-	s := dial(t, scripted(srv))
+	s := dial(t, distant(scripted(srv)))
 	r, err := s.Retrieve(t.Context(), "f", 0, session.TransferOptions{
 		Then:      func() session.Ahead { return session.Ahead{Looks: []string{"f"}, Data: true, Dial: true} },
 		Meanwhile: func() { close(busy) },
@@ -148,6 +150,31 @@ func TestWhileADownloadIsProvedTheNextDataConnectionIsOpened(t *testing.T) {
 		require.ErrorIs(t, err, io.EOF)
 	case <-time.After(5 * time.Second):
 		require.Fail(t, "nothing was opened")
+	}
+}
+
+func TestADataConnectionToANearServerIsOpenedWhenItIsNeeded(t *testing.T) {
+	cfg := scripted(ftptest.ScriptFTP(t, map[string]string{"f": "content"}, nil))
+	opened, dialer := atomic.Int32{}, cfg.Dial
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		opened.Add(1)
+		return dialer(ctx, network, addr)
+	}
+	s := dial(t, cfg)
+	for want := int32(2); want < 6; want++ { // with the control connection
+		r, err := s.Retrieve(t.Context(), "f", 0, session.TransferOptions{
+			Then: func() session.Ahead { return session.Ahead{Looks: []string{"f"}, Data: true, Dial: true} },
+		})
+		require.NoError(t, err)
+		_, err = io.ReadAll(r)
+		require.NoError(t, err)
+		if want == 2 {
+			assert.Positive(t, *s.Reached(), "it was opened just now")
+			*s.Reached() = time.Microsecond
+		}
+		require.NoError(t, r.Close())
+		<-time.After(10 * time.Millisecond)
+		assert.Equal(t, want, opened.Load())
 	}
 }
 
@@ -269,4 +296,76 @@ func TestEagerContentThatIsRefusedCountsAsNotSent(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "content", got)
 	}
+}
+
+func TestADownloadThatIsCompleteStaysSoWhateverIsAnsweredToWhatFollows(t *testing.T) {
+	for what, refuses := range map[string]map[string]string{
+		"a time is refused for now":        {"MDTM": "451 not now"},
+		"no times, and no NOOP":            {"MDTM": "502 no", "NOOP": "500 no"},
+		"there is no port for the next":    {"EPSV": "425 no port"},
+		"no size, and a time for somebody": {"SIZE": "530 not you", "MDTM": "532 nor you"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			moved := false
+			srv := ftptest.ScriptFTP(t, map[string]string{"f": "content"}, func(cmd, _ string) (string, bool) {
+				reply, refused := refuses[cmd]
+				defer func() { moved = moved || cmd == "RETR" }()
+				return reply, refused && moved
+			})
+			s := dial(t, scripted(srv))
+			r, err := s.Retrieve(t.Context(), "f", 0, session.TransferOptions{
+				Then: func() session.Ahead { return session.Ahead{Looks: []string{"f"}, Data: true} },
+			})
+			require.NoError(t, err)
+			_, err = io.ReadAll(r)
+			require.NoError(t, err)
+			require.NoError(t, r.Close())
+			inStep(t, s, what)
+		})
+	}
+}
+
+func TestARenameThatIsGrantedInItsOwnWayIsNotBegunAheadAgain(t *testing.T) {
+	srv := ftptest.ScriptFTP(t, map[string]string{"f": "content"}, ftptest.Replies(map[string]string{"RNFR": "250 go on", "RNTO": "250 done"}))
+	cfg := scripted(srv)
+	s := dial(t, cfg)
+	_, err := s.LookAhead(t.Context(), "f", session.Ahead{Rename: "f"})
+	require.ErrorIs(t, err, reply.ErrMalformed, "it may have been the answer to something else")
+	gone(t, s, "out of step")
+
+	s = dial(t, cfg)
+	look, err := s.LookAhead(t.Context(), "f", session.Ahead{Rename: "f"})
+	require.NoError(t, err)
+	assert.EqualValues(t, 7, look.Size)
+	require.NoError(t, s.Rename(t.Context(), "f", "g"))
+	inStep(t, s, "renamed")
+}
+
+func TestAConnectionThatIsLostOnceAmongAnswersIsTheLinesFault(t *testing.T) {
+	var cuts atomic.Int32
+	srv := ftptest.ScriptFTP(t, map[string]string{"f": "content"}, func(cmd, _ string) (string, bool) {
+		if cmd == "MDTM" && cuts.Add(-1) >= 0 {
+			return "421 gone", true
+		}
+		return "", false
+	})
+	cfg := scripted(srv)
+	look := func() error {
+		_, err := dial(t, cfg).Look(t.Context(), "f")
+		return err
+	}
+	for range 3 {
+		cuts.Store(1)
+		require.Error(t, look())
+		require.NoError(t, look())
+		assert.False(t, cfg.Quirks.OneByOne.Load(), "groups were answered since")
+	}
+	cuts.Store(2)
+	require.Error(t, look())
+	require.Error(t, look())
+	assert.True(t, cfg.Quirks.OneByOne.Load(), "none was")
+}
+
+func TestWhatABrokenSessionCannotDoAnotherOneMay(t *testing.T) {
+	assert.True(t, retry.Retryable(session.ErrBroken))
 }

@@ -69,10 +69,12 @@ type Quirks struct {
 	Nagle atomic.Bool // it holds the final reply to an upload until it knows that the grant has arrived
 	Hasty atomic.Bool // commands sent before the final reply to an upload confused it
 
+	Lax      atomic.Bool // it granted RNFR by another reply than 350, which could be one to something else
 	Dateless atomic.Bool // it refused to set a time in the way that is tried first
 	Patient  atomic.Bool // content sent before it granted the upload went wrong
 
-	earlyLost   atomic.Int32 // connections lost in a row that had such commands under way
+	lostGroup   atomic.Int32 // commands of a group among whose answers the connection was lost; 0: none, or as many were answered since
+	earlyLost   atomic.Int32 // connections lost in a row that had commands under way before a final reply
 	dataTrouble atomic.Int32 // data connections that failed in a row
 
 	statFacts, statList statProof // what is known of STAT beside MLSD, and beside LIST

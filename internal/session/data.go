@@ -1,15 +1,11 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -168,7 +164,7 @@ func (s *Session) openData() (net.Conn, error) {
 		opts.Limits = append(slices.Clip(opts.Limits), s.cfg.Limiter)
 	}
 	if s.cfg.TLS != Plain {
-		opts.TLS = s.cfg.TLSConfig
+		opts.TLS = s.dataTLS
 	}
 	if l := s.target.listener; l != nil {
 		s.data = wire.NewActiveData(func() (net.Conn, error) { return s.accept(l) }, func() { _ = l.Close() }, opts)
@@ -186,44 +182,6 @@ func (s *Session) openData() (net.Conn, error) {
 	}
 	s.data = wire.NewData(raw, opts)
 	return s.data, nil
-}
-
-// reach opens the data connection, if it was not dialed ahead.
-func (s *Session) reach() (net.Conn, error) {
-	if d := s.target.dialing; d != nil {
-		s.target.dialing = nil
-		conn, err := d.take(s.ctx)
-		if err == nil && wire.Ended(conn) {
-			_ = conn.Close()
-			return nil, io.ErrUnexpectedEOF
-		}
-		return conn, err
-	}
-	return s.dial(s.ctx, s.target.host, int(s.target.port))
-}
-
-// dial opens a connection within ConnectTimeout.
-func (s *Session) dial(ctx context.Context, host string, port int) (net.Conn, error) {
-	limited, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
-	defer cancel()
-	addr := net.JoinHostPort(host, strconv.Itoa(port))
-	conn, err := s.cfg.Dial(limited, "tcp", addr)
-	switch {
-	case err == nil:
-		return conn, nil
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case overdue(ctx): // a dialer looks at the clock, and may be sooner than the context
-		return nil, context.DeadlineExceeded
-	case errors.Is(err, context.DeadlineExceeded): // ours, which must not look like the caller's
-		return nil, fmt.Errorf("dial %s: %w", addr, os.ErrDeadlineExceeded)
-	}
-	return nil, err
-}
-
-func overdue(ctx context.Context) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && !time.Now().Before(deadline)
 }
 
 // finalRate is what a server is trusted to write to its disk at least after an upload, in bytes a second, before it sends
@@ -304,6 +262,9 @@ func (s *Session) translate(_ string, final bool, r reply.Reply) reply.Reply {
 }
 
 func isTimeout(err error) bool {
+	if err == nil {
+		return false
+	}
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
 }

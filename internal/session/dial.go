@@ -21,7 +21,8 @@ import (
 // ErrInsecure is the error of a server that will not do the TLS that was asked for. Nothing is sent in plaintext instead.
 var ErrInsecure = reply.ErrInsecure
 
-// Dial connects and logs in. Each of its steps ends within ConnectTimeout, or with ctx. A server that mishandles a login in
+// Dial connects and logs in. Each of its steps ends within ConnectTimeout, or with ctx; what was asked WithFirst is answered within
+// ReplyTimeout. A server that mishandles a login in
 // one write is dialed once more and spoken to one command at a time.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if err := errors.Join(safepath.CheckArgument(cfg.User), safepath.CheckSecret(cfg.Password)); err != nil {
@@ -45,7 +46,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 
 // connect makes one connection, with a login of one write if together.
 func connect(ctx context.Context, cfg Config, together bool) (*Session, error) {
-	s := &Session{cfg: cfg, together: together}
+	s := &Session{cfg: cfg, together: together, first: firstOf(ctx)}
 	if cfg.TLSConfig != nil {
 		s.cfg.TLSConfig = cfg.TLSConfig.Clone()
 		// An empty ServerName puts the port into the key of the session cache, and no data connection resumes the control
@@ -115,7 +116,7 @@ func (s *Session) open() error {
 			return err
 		}
 	}
-	return nil
+	return s.hear()
 }
 
 // bounded gives all of f together that much time. What it cuts off is cut off for good.
@@ -154,6 +155,11 @@ func (s *Session) auth() error {
 func (s *Session) startTLS() error {
 	if err := s.ctl.StartTLS(s.ctx, s.cfg.TLSConfig); err != nil {
 		return fmt.Errorf("TLS: %w", err)
+	}
+	s.dataTLS = s.cfg.TLSConfig.Clone()
+	if agreed := s.ctl.TLS(); agreed.Version >= tls.VersionTLS13 && agreed.HelloRetryRequest {
+		// The server had no use for what was offered first, as vsftpd none for X25519: each handshake would cost a round trip more.
+		s.dataTLS.CurvePreferences = []tls.CurveID{agreed.CurveID}
 	}
 	return nil
 }

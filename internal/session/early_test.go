@@ -332,7 +332,7 @@ func TestTheNextDataConnectionIsOpenedWhileAFileIsRenamed(t *testing.T) {
 			}
 		}
 	})
-	s := dial(t, scripted(srv))
+	s := dial(t, distant(scripted(srv)))
 	begin := func() {
 		_, err := s.LookAhead(t.Context(), "f", session.Ahead{Rename: "f", Data: true, Dial: true})
 		require.NoError(t, err)

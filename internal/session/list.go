@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 	"sync"
@@ -27,6 +28,9 @@ var ErrTooManyEntries = errors.New("directory has too many entries")
 
 // ErrNotDir is the error of listing something that is not a directory.
 var ErrNotDir = errors.New("not a directory")
+
+// errUnopened is the cause of a listing that says so, of what may be a directory or not.
+var errUnopened = fmt.Errorf("cannot be read: %w", fs.ErrPermission)
 
 // errStopped ends a listing whose reader wants no more.
 var errStopped = errors.New("listing stopped")
@@ -79,24 +83,28 @@ func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error 
 		l.dir = "" // CWD proves that it is a directory: no row can be the file itself
 		return s.inside(dir, func() error { return l.run("") })
 	}
-	if err := l.run(dir); err != nil {
+	err = l.run(dir)
+	unopened := errors.Is(err, errUnopened)
+	if dir == "" || (err != nil && !unopened) || (err == nil && !l.doubtful()) {
 		return err
 	}
-	if dir == "" || !l.doubtful() {
-		return nil
+	entered := false
+	inner := s.inside(dir, func() error {
+		if entered = true; unopened || l.held == nil {
+			return err
+		}
+		// ls -l, which BSD's ftpd is, shows a link itself, and vsftpd a directory that it cannot read as one in the directory above.
+		l.held, l.rows, l.dir = nil, 0, ""
+		return l.run("")
+	})
+	if inner != nil && !entered && s.ctl.Settled() {
+		return fmt.Errorf("%w: %w", ErrNotDir, inner)
 	}
-	// vsftpd answers an absent directory with an empty listing, and servers list a file as its own only row.
-	err = s.inside(dir, func() error { return nil })
-	switch {
-	case err == nil:
-		_ = l.release()
-	case s.ctl.Settled():
-		err = fmt.Errorf("%w: %w", ErrNotDir, err)
-	}
-	return err
+	return inner
 }
 
-// doubtful tells a listing read to its end that may be of something other than a directory.
+// doubtful tells a listing read to its end that may be of something other than the directory: vsftpd answers an absent one with
+// an empty listing, and servers list a file as its own only row.
 func (l *list) doubtful() bool { return l.err == nil && (l.rows == 0 || l.held != nil) }
 
 // inside runs f with dir as the current directory, and comes back.
@@ -169,7 +177,23 @@ func (l *list) run(dir string) error {
 		// Nothing but this end tells that a listing is whole, and a short one would look like deleted files.
 		return inStep(fmt.Errorf("listing: %w: %w", wire.ErrNoCloseNotify, io.ErrUnexpectedEOF))
 	}
+	if err == nil {
+		err = l.confess()
+	}
 	return err
+}
+
+// confess looks for what a final reply, which says that all is well, admits in its text.
+func (l *list) confess() error {
+	verb, r := l.s.ctl.Last()
+	switch text := strings.ToLower(r.Text()); {
+	case strings.Contains(text, "failed to open directory"), // vsftpd: 226 Transfer done (but failed to open directory).
+		strings.Contains(text, "unable to read ["): // Pure-FTPd: 226-Sorry, we were unable to read [d]
+		return &reply.Error{Command: verb, Code: r.Code, Text: r.Text(), Cause: errUnopened}
+	case strings.Contains(text, "output truncated"): // Pure-FTPd: 226 Output truncated to 10000 matches
+		l.yield(listing.Entry{}, fmt.Errorf("the server leaves out the rest of the directory: %s", reply.Quote(r.Text())))
+	}
+	return nil
 }
 
 // rowReaders are as long as a row may be, which for most directories is longer than all rows together.
@@ -227,30 +251,36 @@ func (l *list) row(parser *listing.Parser, row []byte) bool {
 	}
 	l.rows++
 	if err == nil && l.rows == 1 && l.format == listing.LIST && l.isItself(e) {
-		e.Name = path.Base(e.Name)
 		l.held = &e
 		return true
 	}
-	if !l.release() {
+	switch {
+	case !l.release():
 		return false
+	case err != nil:
+		return l.yield(e, err)
 	}
-	if err == nil {
-		if err = safepath.CheckListed(e.Name); err != nil {
-			err = fmt.Errorf("row %s: %w", reply.Quote(string(row)), err)
-		}
-	}
-	return l.yield(e, err)
+	return l.one(e)
 }
 
 // release yields the row that was held back.
 func (l *list) release() bool {
 	e := l.held
 	l.held = nil
-	return e == nil || l.yield(*e, nil)
+	return e == nil || l.one(*e)
+}
+
+// one yields an entry if its name is one.
+func (l *list) one(e listing.Entry) bool {
+	err := safepath.CheckListed(e.Name)
+	if err != nil {
+		err = fmt.Errorf("row %s: %w", reply.Quote(e.Name), err)
+	}
+	return l.yield(e, err)
 }
 
 // isItself tells a row that may be what a server answers to LIST of a file.
 func (l *list) isItself(e listing.Entry) bool {
 	name := path.Base(e.Name)
-	return l.dir != "" && !e.Mode.IsDir() && name == path.Base(l.dir) && safepath.CheckListed(name) == nil
+	return l.dir != "" && name == path.Base(l.dir) && safepath.CheckListed(name) == nil
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -22,7 +23,8 @@ var errConfused = errors.New("commands sent together at login were mishandled")
 // and spend a round trip on each transfer for the PRET that Pure-FTPd lists and needs for nothing.
 func (s *Session) login() error {
 	if s.together {
-		if err := s.ctl.SendAhead(s.loginLines()...); err != nil {
+		s.opening = s.questions(s.first)
+		if err := s.ctl.SendAhead(append(s.loginLines(), linesOf(s.opening)...)...); err != nil {
 			return err
 		}
 	}
@@ -30,6 +32,52 @@ func (s *Session) login() error {
 		return err
 	}
 	return s.confused(s.prepare())
+}
+
+// hear reads the answers to what was asked with the login. That is over: they may take their time, and an error of theirs is not one
+// of the login.
+func (s *Session) hear() error {
+	questions := s.opening
+	lines := linesOf(questions)
+	s.opening = nil
+	answers := make([]reply.Reply, len(lines))
+	for i, line := range lines {
+		var err error
+		if answers[i], err = s.say(line); reply.Code(err) == 421 { // which is not one connection too many
+			return fmt.Errorf("%w: %s", ErrBroken, err.Error())
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := s.inPlace(lines, answers); err != nil {
+		return s.confused(err)
+	}
+	if s.together && !s.ctl.Quiet() {
+		return s.confused(wire.ErrOutOfStep)
+	}
+	s.keep(questions, answers)
+	return nil
+}
+
+type firstKey struct{}
+
+// mostFirst bounds what is asked with a login, in bytes of a path.
+const mostFirst = 512
+
+// WithFirst has a Dial with that context ask a with the login, where that goes out in one write. The answers wait for the first that
+// uses the session.
+func WithFirst(ctx context.Context, a Ahead) context.Context {
+	return context.WithValue(ctx, firstKey{}, a)
+}
+
+func firstOf(ctx context.Context) Ahead {
+	a, _ := ctx.Value(firstKey{}).(Ahead)
+	for _, path := range a.Looks {
+		if len(path) > mostFirst {
+			a.Looks = nil
+		}
+	}
+	return a
 }
 
 // confused marks what went wrong after the login itself was granted, but for what is wrong however it was sent.
@@ -93,7 +141,7 @@ func (s *Session) unanswered(err error, begun bool) error {
 func (s *Session) refusedLogin(verb string, r reply.Reply) error {
 	refused := reply.Err(verb, r)
 	switch {
-	case s.together && (r.Code == 500 || r.Code == 501 || r.Code == 503):
+	case s.together && (r.Code == 500 || r.Code == 501 || r.Code == 503) && (verb != "PASS" || r.Code == 503 || !reply.SaysMistaken(r.Text())):
 		return s.confused(refused) // of form or order: nobody looked at the password
 	case verb == "PASS" && r.Code/100 == 3: // wants more than a password
 		refused.Cause = reply.ErrAuth
@@ -131,7 +179,7 @@ func (s *Session) prepare() error {
 			return err
 		}
 	}
-	if s.together && (binary.Code == 211 || utf8.Code == 211 || (feat.Done() && feat.Code != 211) || !s.ctl.Quiet()) {
+	if s.together && (binary.Code == 211 || utf8.Code == 211 || (feat.Done() && feat.Code != 211)) {
 		return wire.ErrOutOfStep // the replies are not those of these commands
 	}
 	return nil

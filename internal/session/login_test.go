@@ -1,6 +1,9 @@
 package session_test
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 	"github.com/corexalgo/ftpclient/internal/reply"
+	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
@@ -31,6 +35,29 @@ func TestALoginIsOneWrite(t *testing.T) {
 		inStep(t, s, "after it")
 		assert.True(t, s.Features().Has("SIZE"))
 	}
+	for _, oneByOne := range []bool{false, true} {
+		srv := ftptest.Start(t, ftptest.Options{})
+		require.NoError(t, os.WriteFile(filepath.Join(srv.Dir(), "f"), []byte("content"), 0o600))
+		cfg := config(srv.Host(), srv.Port())
+		cfg.User, cfg.Password = srv.User(), srv.Password()
+		cfg.Quirks.OneByOne.Store(oneByOne)
+		s, err := session.Dial(session.WithFirst(t.Context(), session.Ahead{Looks: []string{"f"}, Data: true}), cfg)
+		require.NoError(t, err)
+		t.Cleanup(s.Close)
+		if !oneByOne {
+			assert.Equal(t, append(slices.Clone(login), "SIZE f", "MDTM f", "EPSV"), srv.Stats().Log)
+			assert.Equal(t, 2, srv.Stats().RoundTrips)
+		}
+		look, err := s.LookAhead(t.Context(), "f", session.Ahead{Data: true})
+		require.NoError(t, err)
+		assert.EqualValues(t, 7, look.Size)
+		got, err := fetch(t.Context(), s, "f", 0)
+		require.NoError(t, err)
+		assert.Equal(t, "content", got)
+		assert.Equal(t, 1, srv.Stats().Commands["SIZE"])
+		assert.Equal(t, 1, srv.Stats().Commands["EPSV"])
+		inStep(t, s, "after what was asked with the login")
+	}
 	srv, s := serve(t, ftptest.Options{}, func(c *session.Config) { c.Encoding = gbk })
 	assert.Equal(t, login[:4], srv.Stats().Log, "the names are not in UTF-8")
 	inStep(t, s, "GBK")
@@ -38,6 +65,24 @@ func TestALoginIsOneWrite(t *testing.T) {
 	assert.Equal(t, []string{"USER user", "PASS ***", "TYPE I", "FEAT", "OPTS UTF8 ON"}, srv.Stats().Log)
 	assert.Equal(t, 6, srv.Stats().RoundTrips)
 	inStep(t, s, "one by one")
+}
+
+func TestWhatIsAskedWithALoginSpoilsNoLogin(t *testing.T) {
+	for what, fault := range map[string]ftptest.Fault{
+		"no answer":   {Cmd: "SIZE", Do: ftptest.StallReply},
+		"a lost line": {Cmd: "SIZE", Do: ftptest.CutControl},
+		"421":         {Cmd: "SIZE", Do: ftptest.Refuse, Reply: "421 later"},
+	} {
+		srv := ftptest.Start(t, ftptest.Options{Faults: []ftptest.Fault{fault}})
+		cfg := config(srv.Host(), srv.Port())
+		cfg.User, cfg.Password, cfg.ReplyTimeout = srv.User(), srv.Password(), 300*time.Millisecond
+		_, err := session.Dial(session.WithFirst(t.Context(), session.Ahead{Looks: []string{"f"}, Data: true}), cfg)
+		require.Error(t, err, what)
+		assert.True(t, retry.Retryable(err), what)
+		require.NotErrorIs(t, err, reply.ErrTooMany, what)
+		assert.False(t, cfg.Quirks.OneByOne.Load(), what)
+		assert.Equal(t, 1, srv.Stats().Commands["PASS"], what)
+	}
 }
 
 // odd is a server that does something to commands that come together. It notes what passwords it was told.
@@ -111,6 +156,7 @@ func TestALoginThatWasMishandledInOneWriteIsRepeatedOneCommandAtATime(t *testing
 	for name, o := range map[string]*odd{
 		"takes all for a user's name":      {before: at("USER", says("501 what a name"))},
 		"wants no password and flushes":    {before: at("USER", says("230 in"))},
+		"finds its form incorrect":         {before: at("USER", says("501 Incorrect number of arguments"))},
 		"flushes with the password":        {before: at("PASS", says("230 in"))},
 		"flushes later":                    {before: at("TYPE", says("200 ok"))},
 		"flushes at the end":               {before: at("FEAT", says("211 none"))},
@@ -154,6 +200,7 @@ func TestAPasswordThatWasNotAcceptedIsNotTriedASecondTime(t *testing.T) {
 		slow bool // what is sent next goes one by one
 	}{
 		"refused":                 {&odd{replies: map[string]string{"PASS": "530 no"}}, true, false},
+		"refused by 500":          {&odd{replies: map[string]string{"PASS": "500 Login incorrect."}}, true, false},
 		"user refused":            {&odd{replies: map[string]string{"USER": "530 no", "PASS": "503 USER first"}}, true, false},
 		"another is wanted":       {&odd{replies: map[string]string{"PASS": "331 again?"}}, true, false},
 		"no answer":               {&odd{before: at("PASS", silent)}, false, true},

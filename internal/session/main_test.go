@@ -39,6 +39,49 @@ func config(host string, port int) session.Config {
 	}
 }
 
+// distant is cfg over a line on which opening a connection takes a while.
+func distant(cfg session.Config) session.Config {
+	dial := cfg.Dial
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		<-time.After(2 * time.Millisecond)
+		return dial(ctx, network, addr)
+	}
+	return cfg
+}
+
+// tlsScript is a server with explicit TLS whose transfers are transfer's.
+func tlsScript(t *testing.T, cfg *tls.Config, transfer func(c *ftptest.Conn, data net.Conn)) session.Config {
+	t.Helper()
+	srv := ftptest.Script(t, func(c *ftptest.Conn) {
+		c.Send("220 ready\r\n")
+		c.Expect("AUTH TLS")
+		c.Send("234 go\r\n")
+		c.StartTLS(cfg)
+		var l *ftptest.DataListener
+		for {
+			verb, _, _ := strings.Cut(c.ReadLine(), " ")
+			switch verb {
+			case "EPSV":
+				l = c.Listen()
+				c.Send(l.EPSV())
+			case "STOR", "RETR":
+				c.Send("150 here\r\n")
+				transfer(c, l.Accept())
+			case "USER":
+				c.Send("230 in\r\n")
+			case "FEAT":
+				c.Send("500 no\r\n")
+			default:
+				c.Send("200 ok\r\n")
+			}
+		}
+	})
+	mine := scripted(srv)
+	pool := ftptest.Start(t, ftptest.Options{}).CertPool()
+	mine.TLS, mine.TLSConfig = session.Explicit, &tls.Config{RootCAs: pool} //nolint:gosec // Dial sets MinVersion
+	return mine
+}
+
 func scripted(s *ftptest.ScriptServer) session.Config { return config(s.Host(), s.Port()) }
 
 func dial(t *testing.T, cfg session.Config) *session.Session {

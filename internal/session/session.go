@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,8 @@ import (
 )
 
 // ErrBroken is the error of a session that was interrupted in the middle of something and can do no more.
-var ErrBroken = errors.New("session is broken")
+// Another one may do it.
+var ErrBroken = fmt.Errorf("session is broken: %w", net.ErrClosed)
 
 // A Session serves one operation at a time and is not safe for concurrent use. After an error that leaves the dialogue in
 // doubt it is no longer Usable and must be closed.
@@ -28,12 +30,16 @@ type Session struct {
 	ftp      *ftp.ServerConn
 	greeting reply.Reply
 	features Features
-	home     string // the login directory, once PWD was asked
-	hashing  string // the algorithm of HASH that is set; "": what FEAT says, "?": unknown
-	together bool   // the login goes out in one write
+	home     string     // the login directory, once PWD was asked
+	hashing  string     // the algorithm of HASH that is set; "": what FEAT says, "?": unknown
+	together bool       // the login goes out in one write
+	first    Ahead      // and this with it
+	opening  []question // of which these are not answered yet
 	kept     kept
 	quickest time.Duration // grant of an early upload, from before its data connection was opened; 0: there was none
+	reached  time.Duration // the shortest that opening a data connection took; 0: there was none
 	tickets  tickets
+	dataTLS  *tls.Config // with the key exchange that was agreed on for the control connection
 
 	// of the operation under way
 	ctx     context.Context //nolint:containedctx // jlaffaye's dial function takes none
@@ -51,7 +57,12 @@ type Session struct {
 	dialErr error // of the data connection
 
 	broken bool
+	spent  bool // because a transfer was given up
 }
+
+// Spent tells that the session is no longer Usable because a transfer was given up half way, and the server not found in step
+// afterwards: nothing went wrong.
+func (s *Session) Spent() bool { return s.spent }
 
 // Usable reports whether the session may be used again.
 func (s *Session) Usable() bool { return !s.broken }
@@ -159,13 +170,25 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 		r, err := s.answer()
 		if err != nil {
 			if together && i > 0 && s.ctx.Err() == nil {
-				s.cfg.Quirks.OneByOne.Store(true)
+				s.blameGroup(len(lines), err)
 			}
 			return nil, err
 		}
 		replies = append(replies, r)
 	}
+	if lost := &s.cfg.Quirks.lostGroup; together && len(lines) > 1 && int(lost.Load()) <= len(lines) {
+		lost.Store(0)
+	}
 	return replies, nil
+}
+
+// blameGroup notes that a group of n commands was not answered as it should be. Where the connection is lost, once may be the
+// line's fault, unless no such group is answered until it is lost again.
+func (s *Session) blameGroup(n int, err error) {
+	quirks := s.cfg.Quirks
+	if isTimeout(err) || errors.Is(err, reply.ErrMalformed) || quirks.lostGroup.Swap(int32(n)) > 0 { //nolint:gosec // a few dozen
+		quirks.OneByOne.Store(true)
+	}
 }
 
 // answer reads the final reply to a command.
@@ -259,6 +282,7 @@ func (s *Session) Replies() int { return s.ctl.Received() }
 
 // Ping asks for a sign of life. A server that refuses NOOP is alive.
 func (s *Session) Ping(ctx context.Context) error {
+	defer s.ctl.Disarm()
 	return s.do(ctx, func() error {
 		_, err := s.exchange("NOOP")
 		return err

@@ -107,7 +107,9 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 			if err != nil {
 				return s.statFailed(err)
 			}
-			all[i] = st
+			if len(st.entries) < many {
+				all[i] = st
+			}
 		}
 		end, err := s.ctl.Reply()
 		switch {
@@ -126,6 +128,7 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 			return s.statFailed(err)
 		}
 		s.keep(questions, replies)
+		s.proof().lost.Store(0)
 		return nil
 	})
 	if err != nil {
@@ -145,7 +148,7 @@ func (s *Session) answers(lines []string) (replies []reply.Reply, err error) {
 		}
 		replies = append(replies, r)
 	}
-	return replies, inPlace(lines, replies)
+	return replies, s.inPlace(lines, replies)
 }
 
 // statLines are the commands of one write, and which of the first directories they ask for.
@@ -205,8 +208,9 @@ func (s *Session) stated() (*Stated, error) {
 		switch {
 		case err != nil || (ok && safepath.CheckListed(e.Name) != nil):
 			st.faulty = true
-		case ok:
+		case ok && len(st.entries) < many:
 			st.entries = append(st.entries, e)
+		case ok: // nobody will look at them
 		case strings.HasSuffix(line, " ."):
 			self = true
 		}

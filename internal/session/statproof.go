@@ -60,7 +60,11 @@ type statProof struct {
 	mu     sync.Mutex // guards what follows
 	proved kinds
 	adapt  adaptation
+	bare   int // directories of which STAT alone told names with a dot
 }
+
+// bareEnough is how many directories prove that data listings leave such names out: those of one may have been removed in between.
+const bareEnough = 2
 
 // An adaptation is what a data listing leaves out that STAT tells.
 type adaptation struct {
@@ -102,6 +106,10 @@ func (a adaptation) extend(data []listing.Entry, seen, proved kinds) adaptation 
 	}
 	return a
 }
+
+// many are more entries than STAT is trusted with: Pure-FTPd ends a listing after 2,000 or 10,000 names, or as many as it is told,
+// and only a data listing's final reply says so. The round trips of one are little for so many entries.
+const many = 200
 
 // Accept returns what a data listing would show of st's directory; false where only a data listing can tell.
 func (s *Session) Accept(st *Stated) ([]listing.Entry, bool) {
@@ -147,6 +155,12 @@ func (s *Session) Prove(st *Stated, data []listing.Entry) {
 	if !sameEntries(entries, data, !s.usesMLSD()) {
 		p.off.Store(true)
 		return
+	}
+	if all&dotted != 0 && adapt.hidden {
+		if p.bare++; p.bare < bareEnough {
+			all &^= dotted
+			adapt.hidden = false
+		}
 	}
 	p.proved, p.adapt = p.proved|k|all&dotted, adapt
 }

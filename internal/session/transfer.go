@@ -84,9 +84,11 @@ func (r *Retrieval) Close() error {
 	case r.data.Ended(), r.data.Err() != nil:
 		return s.end(r.finish())
 	}
+	willing := s.ctx.Err() == nil
 	_ = r.data.Abort()
 	_ = r.resp.Close() // reads the final reply, whatever it is
 	s.settle()
+	s.spent = s.broken && willing
 	return s.end(nil)
 }
 
@@ -95,7 +97,8 @@ func (r *Retrieval) Close() error {
 func (s *Session) settle() {
 	if s.ctl.Settled() {
 		s.ctl.SetNextTimeout(min(abortTimeout, s.cfg.ReplyTimeout))
-		if replies, err := s.exchange("NOOP"); err == nil && replies[0].Done() && s.ctl.Quiet() {
+		// A second reply to the transfer may have waited for our acknowledgement, which NOOP carries, and must not pass for its own.
+		if replies, err := s.exchange("NOOP"); err == nil && replies[0].Done() && !endsTransfer(replies[0]) && s.ctl.Quiet() {
 			return
 		}
 	}
@@ -160,11 +163,9 @@ func (s *Session) upload(ctx context.Context, path string, src io.Reader, opts T
 			s.Distrust()
 		}
 		if source.Err != nil {
-			failed := &SourceError{Err: source.Err}
-			if s.ctl.Settled() {
-				return inStep(failed)
-			}
-			return failed
+			s.settle()
+			s.spent = s.broken && s.ctx.Err() == nil
+			return inStep(&SourceError{Err: source.Err})
 		}
 		return err
 	})
@@ -211,6 +212,9 @@ func (s *Session) outcome(err error) error {
 		return inStep(s.dialErr)
 	case last.Code == 425:
 		s.noteDataTrouble()
+	}
+	if dataErr != nil && !s.broken && s.ctl.Settled() {
+		s.settle()
 	}
 	switch {
 	case last.Code >= 400 && dataErr != nil:

@@ -122,6 +122,7 @@ func TestADownloadGivenUpHalfWayLeavesTheSessionInStepOrGone(t *testing.T) {
 	for name, faults := range map[string][]ftptest.Fault{
 		"in step":         nil,
 		"a surplus reply": {{Cmd: "RETR", Do: ftptest.ExtraReply, Reply: "226 and done"}},
+		"one that waited": {{Cmd: "NOOP", Do: ftptest.Refuse, Reply: "226 and done"}},
 		"no final reply":  {{Cmd: "RETR", Do: ftptest.StallReply}},
 		"NOOP refused":    {{Cmd: "NOOP", Do: ftptest.Refuse, Reply: "500 no"}},
 		"control closed":  {{Cmd: "RETR", Do: ftptest.CutControl, After: 100_000}},
@@ -140,6 +141,7 @@ func TestADownloadGivenUpHalfWayLeavesTheSessionInStepOrGone(t *testing.T) {
 			inStep(t, s, name)
 			assert.Equal(t, 2, srv.Stats().Commands["NOOP"])
 		} else {
+			assert.True(t, s.Spent(), name)
 			gone(t, s, name)
 		}
 	}
@@ -177,6 +179,13 @@ func TestAnUploadWhoseSourceFailsIsABrokenOneForTheServer(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestASecondReplyToABrokenUploadIsNotTakenForOneToTheNextCommand(t *testing.T) {
+	_, s := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "NOOP", Do: ftptest.Refuse, Reply: "226 and done"}}})
+	_, err := s.Store(t.Context(), "f", 0, iotest.ErrReader(errors.New("disk gone")), noOptions)
+	require.ErrorContains(t, err, "disk gone")
+	gone(t, s, "226 came where 200 should have")
 }
 
 func TestBothSidesOfABrokenUploadAreTold(t *testing.T) {
@@ -248,37 +257,11 @@ func TestAWrongCertificateOnTheDataConnectionIsNamed(t *testing.T) {
 	good, err := ftptest.ServerTLS()
 	require.NoError(t, err)
 	other := otherCertificate(t)
-	pool := ftptest.Start(t, ftptest.Options{}).CertPool()
-	srv := ftptest.Script(t, func(c *ftptest.Conn) {
-		c.Send("220 ready\r\n")
-		c.Expect("AUTH TLS")
-		c.Send("234 go\r\n")
-		c.StartTLS(good)
-		var l *ftptest.DataListener
-		for {
-			verb, _, _ := strings.Cut(c.ReadLine(), " ")
-			switch verb {
-			case "EPSV":
-				l = c.Listen()
-				c.Send(l.EPSV())
-			case "STOR", "RETR":
-				c.Send("150 here\r\n")
-				d := l.Accept()
-				_ = tls.Server(d, other).HandshakeContext(t.Context())
-				_ = d.Close()
-				c.Send("426 TLS failed\r\n")
-			case "USER":
-				c.Send("230 in\r\n")
-			case "FEAT":
-				c.Send("500 no\r\n")
-			default:
-				c.Send("200 ok\r\n")
-			}
-		}
-	})
-	cfg := scripted(srv)
-	cfg.TLS, cfg.TLSConfig = session.Explicit, &tls.Config{RootCAs: pool} //nolint:gosec // Dial sets MinVersion
-	s := dial(t, cfg)
+	s := dial(t, tlsScript(t, good, func(c *ftptest.Conn, data net.Conn) {
+		_ = tls.Server(data, other).HandshakeContext(t.Context())
+		_ = data.Close()
+		c.Send("426 TLS failed\r\n")
+	}))
 	var untrusted *tls.CertificateVerificationError
 	require.ErrorAs(t, store(t.Context(), s, "f", "secret"), &untrusted)
 	_, err = fetch(t.Context(), s, "f", 0)
@@ -292,8 +275,11 @@ func TestTheFinalReplyOfALargeUploadIsGivenItsTime(t *testing.T) {
 	n, err := s.Store(t.Context(), "f", 0, bytes.NewReader(make([]byte, 33<<20)), noOptions)
 	require.NoError(t, err, "a second more for each 16 MiB")
 	assert.Equal(t, int64(33<<20), n)
-	_, err = fetch(t.Context(), s, "f", 0)
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "a download's server has nothing to write")
+	r, err := s.Retrieve(t.Context(), "f", 0, noOptions)
+	require.NoError(t, err)
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, 1<<20)) // no slower than the server, or its delay is over by then
+	require.NoError(t, err)
+	require.ErrorIs(t, r.Close(), os.ErrDeadlineExceeded, "a download's server has nothing to write")
 	_, s = serve(t, ftptest.Options{Faults: slow}, patient)
 	require.ErrorIs(t, store(t.Context(), s, "f", "small"), os.ErrDeadlineExceeded)
 }

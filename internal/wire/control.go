@@ -84,6 +84,7 @@ func (c *Control) StartTLS(ctx context.Context, cfg *tls.Config) error {
 	}
 	conn := tls.Client(c.sock, cfg)
 	c.Rest()
+	c.arm(0) // ctx has the say
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return c.fail(err)
 	}
@@ -212,18 +213,24 @@ func (c *Control) listen() error {
 		return ErrOutOfStep
 	}
 	switch peek(c.raw) {
-	case peekSilent:
-		return nil
+	case peekSilent: // but TLS may hold a reply that came in a record of its own
+		if c.TLS() == nil {
+			return nil
+		}
 	case peekEnded:
 		return io.ErrUnexpectedEOF
-	case peekUnknown:
-		c.arm(time.Millisecond) // only reading tells
-	case peekBytes: // under TLS they may be a session ticket
+	case peekUnknown: // only reading tells
+		c.arm(time.Millisecond)
+		defer c.arm(0)
+	case peekBytes:
+		if c.TLS() == nil {
+			return ErrOutOfStep
+		}
+		c.arm(c.replyTimeout()) // they may be a session ticket; a deadline that has passed would hide them
 	}
 	c.sock.probing = true
 	_, err := c.replies.Peek()
 	c.sock.probing = false
-	c.arm(0)
 	switch {
 	case err == nil:
 		return ErrOutOfStep
@@ -288,7 +295,9 @@ func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 	}
 	c.received++
 	c.hide(verb, r)
-	c.trace("<", verb, fmt.Sprintf("%d %s", r.Code, r.Text()))
+	if c.opts.Trace != nil {
+		c.trace("<", verb, fmt.Sprintf("%d %s", r.Code, r.Text()))
+	}
 	switch {
 	case r.Code == 421: // the server is leaving, whatever was asked (RFC 959 section 4.2)
 		c.pending, c.started = nil, false
@@ -332,11 +341,11 @@ func (c *Control) replyTimeout() time.Duration {
 	return c.opts.ReplyTimeout
 }
 
-// Rest takes the deadline off until the next command.
-func (c *Control) Rest() {
-	c.timeout = 0
-	c.arm(0)
-}
+// Rest ends what SetNextTimeout said. The deadline may stand: nobody waits until the next command sets its own.
+func (c *Control) Rest() { c.timeout = 0 }
+
+// Disarm takes the deadline off until the next command.
+func (c *Control) Disarm() { c.arm(0) }
 
 // Answer queues a reply for jlaffaye to read as if the server had sent it.
 func (c *Control) Answer(r reply.Reply) { c.answers = append(c.answers, r.Bytes()...) }

@@ -82,6 +82,21 @@ func TestALongCommandLineOfTheLibraryIsOneCommand(t *testing.T) {
 	}
 }
 
+func TestAReplyTooManyInATLSRecordOfItsOwnIsFound(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		c, theirs := control(t, wire.ControlOptions{})
+		server := overTLS(t, c, theirs, version)
+		require.NoError(t, c.Send("NOOP"))
+		write(t, server, "200 ok\r\n")
+		write(t, server, "226 again\r\n")
+		<-time.After(20 * time.Millisecond) // both are there: the layer takes all that is
+		_, err := c.Reply()
+		require.NoError(t, err)
+		assert.False(t, c.Quiet())
+		require.ErrorIs(t, c.Send("NOOP"), wire.ErrOutOfStep)
+	}
+}
+
 func TestAnUnaskedReplyIsFoundBeforeTheNextCommand(t *testing.T) {
 	for name, unasked := range map[string]string{"421": "421 bye\r\n", "surplus 226": "226 again\r\n", "half a reply": "22", "NUL": "\x00"} {
 		for _, mode := range []string{"plain", "TLS 1.2", "TLS 1.3", "bare"} {

@@ -15,13 +15,40 @@ import (
 // BufferSize is the size of one read of content: with 32 KiB, jlaffaye's and io.Copy's, a download takes twice the time.
 const BufferSize = 256 << 10
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, BufferSize); return &b }}
+// largeBuffer is the size of the reads of a download that has once found more waiting for it than that: both ends wake each
+// other less often, and it takes three quarters of the time where nothing else limits it. TLS gives a record at a time.
+const largeBuffer = 2 << 20
+
+var (
+	buffers = sync.Pool{New: func() any { return newBuffer(BufferSize) }}
+	large   = sync.Pool{New: func() any { return newBuffer(largeBuffer) }}
+)
+
+func newBuffer(size int) *[]byte {
+	b := make([]byte, size)
+	return &b
+}
 
 // GetBuffer lends a buffer of BufferSize bytes, to be given back by PutBuffer.
 func GetBuffer() *[]byte { return buffers.Get().(*[]byte) }
 
+// Larger is the buffer for the next read after one of n bytes: if they filled b, a larger one, and b is given back.
+func Larger(b *[]byte, n int) *[]byte {
+	if n < len(*b) || n == largeBuffer {
+		return b
+	}
+	PutBuffer(b)
+	return large.Get().(*[]byte)
+}
+
 // PutBuffer takes back a buffer.
-func PutBuffer(b *[]byte) { buffers.Put(b) }
+func PutBuffer(b *[]byte) {
+	if len(*b) == largeBuffer {
+		large.Put(b)
+		return
+	}
+	buffers.Put(b)
+}
 
 // ErrNoCloseNotify is the error of a download under TLS whose end was not authenticated: anybody may have cut it.
 var ErrNoCloseNotify = errors.New("data connection ended without TLS close_notify")

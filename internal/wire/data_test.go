@@ -460,3 +460,16 @@ func TestASlowSourceIsNotGatheredWhole(t *testing.T) {
 	require.NoError(t, soon(t, sent))
 	require.NoError(t, d.Close())
 }
+
+func TestAFilledBufferIsFollowedByALargerOne(t *testing.T) {
+	small := wire.GetBuffer()
+	require.Len(t, *small, wire.BufferSize)
+	assert.Same(t, small, wire.Larger(small, wire.BufferSize-1))
+	large := wire.Larger(small, wire.BufferSize)
+	assert.Greater(t, len(*large), 4*wire.BufferSize)
+	assert.Same(t, large, wire.Larger(large, len(*large)))
+	wire.PutBuffer(large)
+	small = wire.GetBuffer()
+	require.Len(t, *small, wire.BufferSize, "each goes to its own kind")
+	wire.PutBuffer(small)
+}

@@ -23,26 +23,34 @@ var aLongTimeAgo = time.Unix(1, 0)
 type deadlines struct {
 	mu        sync.Mutex // guards conn's deadline and the fields below
 	conn      interface{ SetDeadline(time.Time) error }
+	until     time.Time // its deadline, as arm set it
 	cancelled bool
 }
 
+// arm lets what is waited for take timeout from now, or a little more: a deadline that is set and leaves as much stands, as moving
+// it may wake a processor, which costs more than a reply. 0: it may take forever.
 func (d *deadlines) arm(timeout time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.cancelled || d.conn == nil {
 		return
 	}
-	var t time.Time
+	var until time.Time
 	if timeout > 0 {
-		t = time.Now().Add(timeout)
+		now, spare := time.Now(), min(timeout/64, time.Second)
+		if left := d.until.Sub(now) - timeout; left >= 0 && left <= spare {
+			return
+		}
+		until = now.Add(timeout).Add(spare) // no sum of durations, which a time-out without end would overflow
 	}
-	_ = d.conn.SetDeadline(t) // fails only on a closed connection, which says so itself
+	d.until = until
+	_ = d.conn.SetDeadline(until) // fails only on a closed connection, which says so itself
 }
 
 func (d *deadlines) attach(conn net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.conn = conn
+	d.conn, d.until = conn, time.Time{}
 	if d.cancelled {
 		_ = conn.SetDeadline(aLongTimeAgo)
 	}
