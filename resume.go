@@ -95,12 +95,10 @@ func (t *transfer) downloadFile() (err error) {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	info, err := root.Stat(base)
-	switch {
-	case err == nil && !info.Mode().IsRegular(): // a rename would replace a device, such as /dev/null, for all of the system
-		return fmt.Errorf("local path %q exists and is no regular file: %w", t.job.Local, fs.ErrExist)
-	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isLink(root, base): // before the bytes have come for nothing
-		return err
+	if e := t.place.listed; e == nil || e.Size > smallFile {
+		if err := partfile.Check(root, base); err != nil { // before the bytes have come for nothing
+			return err
+		}
 	}
 	if done, err := t.settleLocal(root, base); done || err != nil {
 		return err
@@ -134,12 +132,6 @@ func (t *transfer) downloadFile() (err error) {
 		commit.ModTime = d.id.ModTime
 	}
 	return part.Commit(commit)
-}
-
-// isLink tells a symbolic link, which a commit replaces wherever it leads.
-func isLink(root *os.Root, name string) bool {
-	info, err := root.Lstat(name)
-	return err == nil && info.Mode().Type() == fs.ModeSymlink
 }
 
 // settleLocal applies the ExistingPolicy as far as the local side decides it alone.

@@ -2,6 +2,7 @@ package partfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -117,7 +118,7 @@ func (f *File) reopen(cause error) error {
 		if err := f.dir.Chmod(f.part, 0o600); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return errors.Join(cause, err)
 		}
-		file, err := f.openRegular(f.part, os.O_RDWR)
+		file, err := openRegular(f.dir, f.part, os.O_RDWR)
 		if err != nil {
 			return errors.Join(cause, err)
 		}
@@ -127,16 +128,46 @@ func (f *File) reopen(cause error) error {
 	return errors.Join(cause, err)
 }
 
+// Check returns why Commit would not replace what is under the target's name.
+func Check(dir *os.Root, name string) error {
+	_, err := replaced(dir, name)
+	return err
+}
+
+// replaced is the regular file that a commit will replace; nil if there is none. A link is replaced, too, wherever it leads, but not
+// what else is no regular file, nor a link to that below dir: such as /dev/null, which would then be gone for all of the system.
+func replaced(dir *os.Root, name string) (fs.FileInfo, error) {
+	info, err := dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // as said
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().IsRegular() {
+		return info, nil
+	}
+	led := info.Mode()
+	if led.Type() == fs.ModeSymlink {
+		led = 0
+		if end, err := dir.Stat(name); err == nil {
+			led = end.Mode()
+		}
+	}
+	if !led.IsRegular() {
+		return nil, &fs.PathError{Op: "replace", Path: name, Err: fmt.Errorf("it is no regular file: %w", fs.ErrExist)}
+	}
+	return nil, nil //nolint:nilnil // a link
+}
+
 // targetMode is what the target's permissions will be: those it has, or those of any new file.
 func (f *File) targetMode() (fs.FileMode, error) {
-	info, err := f.dir.Lstat(f.name)
+	info, err := replaced(f.dir, f.name)
 	switch {
-	case err == nil && info.IsDir():
-		return 0, &fs.PathError{Op: "rename", Path: f.name, Err: errors.New("the target is a directory")}
-	case err == nil && info.Mode().IsRegular():
-		return info.Mode().Perm(), nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case err != nil:
 		return 0, err
+	case info != nil:
+		return info.Mode().Perm(), nil
 	}
 	return f.newFileMode()
 }

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-
-	"github.com/gofrs/flock"
 )
 
 // held has the locks of this process. The file lock alone would not do: on some systems it belongs to the process, not to
@@ -23,7 +21,14 @@ type lock struct {
 	dir  *os.Root
 	name string
 	path string
-	file *flock.Flock
+	file locked
+	left bool // somebody else's file was there: a process may have been killed
+}
+
+// locked is the lock file, open and locked.
+type locked interface {
+	Stat() (fs.FileInfo, error)
+	Unlock() error
 }
 
 // takeLock never waits.
@@ -53,21 +58,19 @@ func takeLock(dir *os.Root, name string) (*lock, error) {
 // a lock on a removed file keeps nobody out.
 func (l *lock) take() error {
 	for range 10 {
-		err := l.create()
-		if err != nil {
-			return err
-		}
-		// Opened for writing, as NFS grants an exclusive lock on nothing less, and without O_CREATE, which follows a link.
-		file := flock.New(l.path, flock.SetFlag(os.O_RDWR))
-		ok, err := file.TryLock()
-		if errors.Is(err, fs.ErrNotExist) {
+		opened, err := l.open()
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errReplaced) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if !ok {
-			return ErrInUse
+		file, err := lockFile(opened, l.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
 		}
 		same, err := l.current(file)
 		if same {
@@ -81,22 +84,18 @@ func (l *lock) take() error {
 	return ErrInUse // others come and go faster than we can look
 }
 
-func (l *lock) create() error {
-	f, err := l.dir.OpenFile(l.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		return f.Close()
+// open opens the lock file for writing, as NFS grants an exclusive lock on nothing less.
+func (l *lock) open() (*os.File, error) {
+	file, err := l.dir.OpenFile(l.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		l.left = true
+		return openRegular(l.dir, l.name, os.O_RDWR)
 	}
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if _, err = regular(l.dir, l.name); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return file, err
 }
 
-func (l *lock) current(file *flock.Flock) (bool, error) {
-	locked, err := file.Stat()
+func (l *lock) current(file locked) (bool, error) {
+	mine, err := file.Stat()
 	if err != nil {
 		return false, err
 	}
@@ -104,7 +103,7 @@ func (l *lock) current(file *flock.Flock) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil && os.SameFile(locked, named), err
+	return err == nil && os.SameFile(mine, named), err
 }
 
 // release removes the lock file and gives the lock up.

@@ -48,22 +48,25 @@ func regular(dir *os.Root, name string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-var errNotRegular = errors.New("not a regular file")
+var (
+	errNotRegular = errors.New("not a regular file")
+	errReplaced   = errors.New("replaced while it was opened")
+)
 
 // openRegular opens a regular file that exists. An os.Root follows links that stay inside it, so what was opened is
 // compared with what was looked at.
-func (f *File) openRegular(name string, flag int) (*os.File, error) {
-	info, err := f.regular(name)
+func openRegular(dir *os.Root, name string, flag int) (*os.File, error) {
+	info, err := regular(dir, name)
 	if err != nil {
 		return nil, err
 	}
-	file, err := f.dir.OpenFile(name, flag, 0)
+	file, err := dir.OpenFile(name, flag, 0)
 	if err != nil {
 		return nil, err
 	}
 	opened, err := file.Stat()
 	if err == nil && !os.SameFile(info, opened) {
-		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("replaced while it was opened")}
+		err = &fs.PathError{Op: "open", Path: name, Err: errReplaced}
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())

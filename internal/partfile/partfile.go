@@ -164,12 +164,13 @@ func (f *File) Start(s State) error {
 	return nil
 }
 
-// create makes the partial. Where there is none, sidecars are all that may be left of an earlier one.
+// create makes the partial. Where there is none, a sidecar may be left of an earlier one, and one that was being written if a
+// process was killed, whose lock is then left, too.
 func (f *File) create() (*os.File, error) {
 	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 	file, err := f.dir.OpenFile(f.part, flags, 0o600)
 	switch {
-	case err == nil && !f.exists(f.state) && !f.exists(f.fresh):
+	case err == nil && !f.exists(f.state) && !(f.lock.left && f.exists(f.fresh)):
 		return file, nil
 	case err == nil:
 		err = file.Close()
@@ -210,7 +211,7 @@ func (f *File) Continue(s State) error {
 	if s.Offset < saved.Offset {
 		s.DigestName, s.Digest = "", nil
 	}
-	file, err := f.openRegular(f.part, os.O_RDWR)
+	file, err := openRegular(f.dir, f.part, os.O_RDWR)
 	if err != nil {
 		return err
 	}

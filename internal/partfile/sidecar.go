@@ -106,7 +106,7 @@ func decode(data []byte, src Source) (State, error) {
 }
 
 func (f *File) readSidecar() (State, error) {
-	file, err := f.openRegular(f.state, os.O_RDONLY)
+	file, err := openRegular(f.dir, f.state, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return State{}, fmt.Errorf("no earlier transfer: %w", fs.ErrNotExist)
 	}
