@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/corexalgo/ftpclient/internal/partfile"
 )
@@ -20,53 +19,36 @@ import (
 // names the temporary file. Until Release, a second one of the same user on this host, in this process or another one, is
 // partfile.ErrInUse; on the server there is no lock.
 func Hold(server, user, target, key string) (*File, error) {
-	var f *File
+	name := sha256.Sum256([]byte(strings.Join([]string{server, user, path.Clean(target)}, "\x00")))
+	var id string
+	var release func()
 	var err error
 	for _, dir := range lockFolders() {
-		if f, err = hold(dir, server, user, target, key); err == nil || errors.Is(err, partfile.ErrInUse) {
-			return f, err
+		if id, release, err = lockIn(dir, name); err == nil || errors.Is(err, partfile.ErrInUse) {
+			break
 		}
 	}
-	return nil, err
-}
-
-func hold(dir, server, user, target, key string) (*File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	f, err := holdIn(root, server, user, target, key)
-	if err != nil {
-		return nil, errors.Join(err, root.Close())
-	}
-	return f, nil
-}
-
-func holdIn(root *os.Root, server, user, target, key string) (*File, error) {
-	id, known := identities.Load(root.Name())
-	if !known {
-		made, err := identity(root)
-		if err != nil {
-			return nil, err
-		}
-		id, _ = identities.LoadOrStore(root.Name(), made)
-	}
-	name := sha256.Sum256([]byte(strings.Join([]string{server, user, path.Clean(target)}, "\x00")))
-	lock, err := partfile.Open(root, hex.EncodeToString(name[:]), partfile.Source{})
 	if err != nil {
 		return nil, err
 	}
 	// Another host, or user of this one, may well upload the same shared file, and two that write under one temporary name leave a
 	// hole where neither wrote: who has no lock in common has no name in common.
-	//nolint:forcetypeassert // nothing else is in there
-	own := sha256.Sum256([]byte(strings.Join([]string{id.(string), server, user, key}, "\x00")))
-	return &File{Target: target, key: hex.EncodeToString(own[:6]), release: func() {
-		_ = lock.Close() // nothing was written
-		_ = root.Close()
-	}}, nil
+	own := sha256.Sum256([]byte(strings.Join([]string{scheme, id, server, user, key}, "\x00")))
+	return &File{Target: target, key: hex.EncodeToString(own[:6]), release: release}, nil
+}
+
+// openFolder opens a folder of locks, which is made if it is missing.
+func openFolder(dir string) (root *os.Root, id string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	if root, err = os.OpenRoot(dir); err != nil {
+		return nil, "", err
+	}
+	if id, err = identity(root); err != nil {
+		return nil, "", errors.Join(err, root.Close())
+	}
+	return root, id, nil
 }
 
 // lockFolders are folders of the user's own, the better one first: in one that is shared, others could hold what they like.
@@ -78,9 +60,6 @@ func lockFolders() (dirs []string) {
 	}
 	return append(dirs, filepath.Join(os.TempDir(), name))
 }
-
-// identities are those of the folders that were used.
-var identities sync.Map
 
 // identity is what tells the locks of one folder from those of another: random, and made once.
 func identity(root *os.Root) (string, error) {
