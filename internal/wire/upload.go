@@ -19,6 +19,10 @@ const (
 // of the time on loopback.
 const fastLine = 150 << 20
 
+// uploadBuffer is how much is copied at a time where sendfile is not used: what was read is then still in the processor's cache
+// when it is sent. With 256 KiB an upload to vsftpd on loopback took 8 % longer.
+const uploadBuffer = 64 << 10
+
 // minRecord is how much is gathered from a source that gives little at a time: shorter TLS records double vsftpd's work.
 const minRecord = 16 << 10
 
@@ -38,7 +42,7 @@ func (s *Source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom sends all of r: a plain file by sendfile, anything else through one large buffer.
+// ReadFrom sends all of r: a plain file by sendfile, anything else through a buffer.
 func (d *Data) ReadFrom(r io.Reader) (int64, error) {
 	d.stored = true
 	if err := d.Handshake(); err != nil {
@@ -57,7 +61,7 @@ func (d *Data) ReadFrom(r io.Reader) (int64, error) {
 	defer PutBuffer(buf)
 	var total int64
 	for {
-		n, rerr := io.ReadAtLeast(src, *buf, minRecord)
+		n, rerr := io.ReadAtLeast(src, (*buf)[:uploadBuffer], minRecord)
 		wn, werr := d.Write((*buf)[:n])
 		total += int64(wn)
 		switch {
@@ -100,7 +104,7 @@ func (d *Data) sendFile(src *Source, part *io.LimitedReader, file *os.File, star
 		if fast {
 			to = copied
 		}
-		n, err := io.CopyBuffer(to, &io.LimitedReader{R: file, N: want}, *buf)
+		n, err := io.CopyBuffer(to, &io.LimitedReader{R: file, N: want}, (*buf)[:uploadBuffer])
 		total += n
 		part.N -= n
 		if werr := d.account(int(n)); err == nil {
