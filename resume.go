@@ -95,10 +95,8 @@ func (t *transfer) downloadFile() (err error) {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	if e := t.place.listed; e == nil || e.Size > smallFile {
-		if err := partfile.Check(root, base); err != nil { // before the bytes have come for nothing
-			return err
-		}
+	if err := partfile.Check(root, base); err != nil { // before the bytes have come for nothing
+		return err
 	}
 	if done, err := t.settleLocal(root, base); done || err != nil {
 		return err

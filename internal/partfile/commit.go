@@ -134,8 +134,8 @@ func Check(dir *os.Root, name string) error {
 	return err
 }
 
-// replaced is the regular file that a commit will replace; nil if there is none. A link is replaced, too, wherever it leads, but not
-// what else is no regular file, nor a link to that below dir: such as /dev/null, which would then be gone for all of the system.
+// replaced is the regular file that a commit will replace; nil if there is none. What else is there is not: /dev/null would then be
+// gone for all of the system. A link is replaced, wherever it leads, unless that is no regular file below dir.
 func replaced(dir *os.Root, name string) (fs.FileInfo, error) {
 	info, err := dir.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {

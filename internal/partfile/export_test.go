@@ -13,8 +13,17 @@ func Envelope(payload string) []byte {
 	return []byte(`{"version":1,"sha256":"` + checksum([]byte(payload)) + `","payload":` + payload + `}`)
 }
 
-// SetSync replaces the flush of the partial's data.
-func (f *File) SetSync(sync func(*os.File) error) { f.checkpoint.sync = sync }
+// SetSync replaces the flush of the partial's data, and has f believe that it is on a disk.
+func (f *File) SetSync(sync func(*os.File) error) {
+	f.checkpoint.sync = sync
+	f.InMemory(false)
+}
+
+// InMemory has f believe that it is in memory only, or on a disk.
+func (f *File) InMemory(is bool) {
+	f.checkpoint.known = false
+	f.checkpoint.memory = func(*os.File) bool { return is }
+}
 
 // SetWriteSidecar has wrap stand before every write of the sidecar.
 func (f *File) SetWriteSidecar(wrap func(State, func(State) error) error) {

@@ -59,7 +59,7 @@ func takeLock(dir *os.Root, name string) (*lock, error) {
 func (l *lock) take() error {
 	for range 10 {
 		opened, err := l.open()
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errReplaced) {
+		if errors.Is(err, errReplaced) {
 			continue
 		}
 		if err != nil {
@@ -89,7 +89,9 @@ func (l *lock) open() (*os.File, error) {
 	file, err := l.dir.OpenFile(l.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		l.left = true
-		return openRegular(l.dir, l.name, os.O_RDWR)
+		if file, err = openRegular(l.dir, l.name, os.O_RDWR); errors.Is(err, fs.ErrNotExist) {
+			err = errReplaced
+		}
 	}
 	return file, err
 }

@@ -143,10 +143,13 @@ type checkpointer struct {
 	sync    func(*os.File) error
 	write   func(State) error
 	distant func(*os.File) bool // tells a file on a network file system
+	memory  func(*os.File) bool // tells one that is in memory only
+
+	known  bool // direct is; both are the writers'
+	direct bool // a checkpoint takes no time
 
 	running sync.WaitGroup
 	busy    atomic.Bool
-	quick   atomic.Bool  // the last one took less time than it takes to have it done beside the writer
 	saved   atomic.Int64 // how many bytes the sidecar speaks of
 	err     atomic.Pointer[error]
 
@@ -167,22 +170,20 @@ func (c *checkpointer) due(held int64) bool {
 	return !c.busy.Load()
 }
 
-// handOver is what a checkpoint beside the writer costs it, by the threads that are woken: on a memory disk a twentieth of the time
-// of a download under TLS.
-const handOver = 200 * time.Microsecond
-
-// start makes a checkpoint beside the writer, for wait to wait for, or at once where that takes no time.
+// start has one goroutine run until its checkpoint is done; wait waits for it. Where there is no disk to wait for it is done at
+// once: the threads that are woken otherwise cost a download under TLS a twentieth of its time.
 func (c *checkpointer) start(file *os.File, s State) {
 	c.at, c.when = s.Held(), time.Now()
+	if !c.known {
+		c.known, c.direct = true, c.memory(file)
+	}
 	c.busy.Store(true)
 	work := func() {
 		defer c.busy.Store(false)
-		began := time.Now()
 		// A sidecar that could not be written leaves the one before it, which stays true.
-		err := c.save(file, s)
-		c.quick.Store(err == nil && time.Since(began) < handOver)
+		_ = c.save(file, s)
 	}
-	if c.quick.Load() {
+	if c.direct {
 		work()
 		return
 	}

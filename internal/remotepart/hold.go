@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -38,17 +39,22 @@ func Hold(server, user, target, key string) (*File, error) {
 }
 
 // openFolder opens a folder of locks, which is made if it is missing.
-func openFolder(dir string) (root *os.Root, id string, err error) {
+func openFolder(dir string) (*os.Root, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if root, err = os.OpenRoot(dir); err != nil {
-		return nil, "", err
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
 	}
-	if id, err = identity(root); err != nil {
-		return nil, "", errors.Join(err, root.Close())
+	info, err := root.Stat(".")
+	if err == nil && !private(info) {
+		err = &fs.PathError{Op: "lock", Path: dir, Err: errors.New("is not for this user alone")}
 	}
-	return root, id, nil
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
 }
 
 // lockFolders are folders of the user's own, the better one first: in one that is shared, others could hold what they like.
@@ -61,39 +67,52 @@ func lockFolders() (dirs []string) {
 	return append(dirs, filepath.Join(os.TempDir(), name))
 }
 
-// identity is what tells the locks of one folder from those of another: random, and made once.
-func identity(root *os.Root) (string, error) {
-	const name = "identity"
-	info, err := root.Stat(".")
-	if err == nil && !private(info) {
-		err = &fs.PathError{Op: "lock", Path: root.Name(), Err: errors.New("is not for this user alone")}
-	}
-	if err != nil {
-		return "", err
-	}
+// identityFile has what tells the locks of one folder from those of another: random, and made once.
+const identityFile = "identity"
+
+// openIdentity opens it for writing, and reads it.
+func openIdentity(root *os.Root) (file *os.File, id string, err error) {
 	for range 10 {
-		id, err := root.ReadFile(name)
-		if err == nil && len(id) == 0 { // a power cut took what was in it
-			err = errors.Join(root.Remove(name), fs.ErrNotExist)
+		file, err = root.OpenFile(identityFile, os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = makeIdentity(root); err != nil {
+				return nil, "", err
+			}
+			continue
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return string(id), err
+		if err != nil {
+			return nil, "", err
 		}
-		made := rand.Text()
-		if err := root.WriteFile(made, []byte(made), 0o600); err != nil {
-			return "", err
+		text, err := io.ReadAll(io.LimitReader(file, 1<<10))
+		if err == nil && len(text) > 0 {
+			return file, string(text), nil
 		}
-		err = root.Link(made, name) // whole or not at all, and the first one stays
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			err = root.Rename(made, name) // no links here
-		} else {
-			err = root.Remove(made)
+		err = errors.Join(err, file.Close())
+		if err == nil { // a power cut took what was in it
+			err = root.Remove(identityFile)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+			return nil, "", err
 		}
 	}
-	return "", errors.New("the folder of locks changes all the time")
+	return nil, "", errors.New("the folder of locks changes all the time")
+}
+
+func makeIdentity(root *os.Root) error {
+	made := rand.Text()
+	if err := root.WriteFile(made, []byte(made), 0o600); err != nil {
+		return err
+	}
+	err := root.Link(made, identityFile) // whole or not at all, and the first one stays
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = root.Rename(made, identityFile) // no links here
+	} else {
+		err = root.Remove(made)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Release lets others upload to the target. It is called once.

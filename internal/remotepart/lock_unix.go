@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -16,14 +17,12 @@ import (
 )
 
 // scheme tells those apart that lock in different ways.
-const scheme = "ranges"
+const scheme = "bytes"
 
-// All targets of a folder are locked in one file, each by a byte of its own, wherever it is: a file for each would have to be
-// made and removed for each upload, which costs as much as a small upload itself.
-const locksFile = "locks"
-
-// A guard is a folder's file of locks. It is never closed while there may be a lock in it: to close any descriptor of a file is
-// to lose all locks that the process has there.
+// A guard is the file of a folder's identity. All targets are locked in it, each by a byte of its own, wherever the file ends: a
+// file for each would have to be made and removed for each upload, which costs as much as a small upload itself. Who finds
+// another identity has other names, so that nothing is lost with the folder. It is never closed: on some systems to close any
+// descriptor of a file is to lose all locks that the process has there.
 type guard struct {
 	id   string
 	file *os.File
@@ -69,35 +68,35 @@ func lockIn(dir string, name [32]byte) (id string, release func(), err error) {
 	}, nil
 }
 
-// guardOf finds the guard by what is in the folder now, so that one that was removed is not locked any more.
+// guardOf finds the guard by what is in the folder now: one that was removed is not locked any more.
 func guardOf(dir string) (*guard, error) {
-	path := filepath.Join(dir, locksFile)
+	path := filepath.Join(dir, identityFile)
 	if g := known(path); g != nil {
 		return g, nil
 	}
-	opening.Lock() // to be opened a second time it would have to be closed
+	opening.Lock() // what is opened a second time would have to be closed
 	defer opening.Unlock()
 	if g := known(path); g != nil {
 		return g, nil
 	}
-	root, id, err := openFolder(dir)
+	root, err := openFolder(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	file, err := root.OpenFile(locksFile, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	g := &guard{}
+	if g.file, g.id, err = openIdentity(root); err != nil {
 		return nil, err
 	}
-	g := &guard{id: id, file: file}
-	if g.info, err = file.Stat(); err == nil {
+	g.info, err = g.file.Stat()
+	if err == nil {
 		var named fs.FileInfo
-		if named, err = root.Lstat(locksFile); err == nil && (!named.Mode().IsRegular() || !os.SameFile(g.info, named)) {
+		if named, err = root.Lstat(identityFile); err == nil && (!named.Mode().IsRegular() || !os.SameFile(g.info, named)) {
 			err = &fs.PathError{Op: "lock", Path: path, Err: errors.New("is not the regular file that was opened")}
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, errors.Join(err, g.file.Close())
 	}
 	guards.Lock()
 	defer guards.Unlock()
@@ -123,15 +122,24 @@ func known(path string) *guard {
 }
 
 // set locks or unlocks the byte of a target: ErrInUse if another process has it.
-func (g *guard) set(how int16, name [32]byte) error {
-	at := syscall.Flock_t{
-		Type:   how,
-		Whence: io.SeekStart,
-		Start:  int64(binary.BigEndian.Uint64(name[:]) >> 2), //nolint:gosec // 62 bits
-		Len:    1,
+func (g *guard) set(how int16, name [32]byte) (err error) {
+	for _, command := range setLock {
+		for {
+			err = syscall.FcntlFlock(g.file.Fd(), command, &syscall.Flock_t{
+				Type:   how,
+				Whence: io.SeekStart,
+				Start:  int64(binary.BigEndian.Uint64(name[:]) >> 2), //nolint:gosec // 62 bits
+				Len:    1,
+			})
+			if !errors.Is(err, syscall.EINTR) {
+				break
+			}
+		}
+		if !errors.Is(err, syscall.EINVAL) {
+			break
+		}
 	}
-	err := syscall.FcntlFlock(g.file.Fd(), syscall.F_SETLK, &at)
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+	if errors.Is(err, syscall.EAGAIN) || (runtime.GOOS != "linux" && errors.Is(err, syscall.EACCES)) {
 		return partfile.ErrInUse
 	}
 	return os.NewSyscallError("fcntl", err)

@@ -12,11 +12,18 @@ const scheme = "files"
 
 // lockIn locks the target of that name without waiting, and returns the folder's identity.
 func lockIn(dir string, name [32]byte) (id string, release func(), err error) {
-	root, id, err := openFolder(dir)
+	root, err := openFolder(dir)
 	if err != nil {
 		return "", nil, err
 	}
-	lock, err := partfile.Open(root, hex.EncodeToString(name[:]), partfile.Source{})
+	file, id, err := openIdentity(root)
+	if err == nil {
+		err = file.Close()
+	}
+	var lock *partfile.File
+	if err == nil {
+		lock, err = partfile.Open(root, hex.EncodeToString(name[:]), partfile.Source{})
+	}
 	if err != nil {
 		return "", nil, errors.Join(err, root.Close())
 	}

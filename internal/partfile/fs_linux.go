@@ -20,3 +20,14 @@ func distant(f *os.File) bool {
 	}
 	return false
 }
+
+// inMemory tells a file on a file system that has no disk.
+func inMemory(f *os.File) bool {
+	var st syscall.Statfs_t
+	if syscall.Fstatfs(int(f.Fd()), &st) != nil { //nolint:gosec // a descriptor
+		return false
+	}
+	const tmpfs, ramfs = 0x01021994, 0x858458f6
+	kind := uint32(st.Type) //nolint:gosec // see above
+	return kind == tmpfs || kind == ramfs
+}
