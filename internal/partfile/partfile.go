@@ -171,7 +171,7 @@ func (f *File) create() (*os.File, error) {
 	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 	file, err := f.dir.OpenFile(f.part, flags, 0o600)
 	switch {
-	case err == nil && !f.exists(f.state) && !(f.lock.left && f.exists(f.fresh)):
+	case err == nil && !f.exists(f.state) && (!f.lock.left || !f.exists(f.fresh)):
 		return file, nil
 	case err == nil:
 		err = file.Close()
