@@ -102,6 +102,15 @@ func TestADirectoryIsNotReplaced(t *testing.T) {
 	assert.EqualValues(t, 5, s.Offset)
 }
 
+func TestALinkToADirectoryBesideItIsNotReplaced(t *testing.T) {
+	root := openRoot(t)
+	require.NoError(t, root.Mkdir("elsewhere", 0o755))
+	require.NoError(t, root.Symlink("elsewhere", "target"))
+	require.ErrorIs(t, partfile.Check(root, "target"), fs.ErrExist)
+	require.ErrorIs(t, begin(t, root, []byte("bytes")).Commit(partfile.CommitOptions{}), fs.ErrExist)
+	assert.Equal(t, fs.ModeSymlink, mode(t, root, "target").Type())
+}
+
 func TestALinkUnderTheTargetsNameIsReplacedAndNotFollowed(t *testing.T) {
 	root := openRoot(t)
 	require.NoError(t, root.WriteFile("elsewhere", []byte("old"), 0o600))

@@ -40,6 +40,13 @@ func TestOpenTakesOnePathComponentOnly(t *testing.T) {
 	}
 }
 
+func TestAFolderThatIsGoneIsNotInUse(t *testing.T) {
+	root := openRoot(t)
+	require.NoError(t, os.RemoveAll(root.Name()))
+	_, err := partfile.Open(root, "target", source)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
 func TestASecondCallerInOneProcessIsToldThatTheTargetIsInUse(t *testing.T) {
 	root := openRoot(t)
 	f := open(t, root)
@@ -249,19 +256,23 @@ func TestACheckpointIsDueEveryTwoSeconds(t *testing.T) {
 
 func TestACheckpointInMemoryIsThereWhenItsWriteIsDone(t *testing.T) {
 	root := openRoot(t)
-	f := open(t, root)
-	f.InMemory(true)
-	f.SetWriteSidecar(func(s partfile.State, write func(partfile.State) error) error {
-		time.Sleep(10 * time.Millisecond) // a goroutine of its own would be seen to be late
-		return write(s)
-	})
-	require.NoError(t, f.Start(about(32*mib)))
-	for n := range 3 {
-		write(t, f, content(1, 8*mib))
-		s, err := f.Saved()
+	synctest.Test(t, func(t *testing.T) {
+		f, err := partfile.Open(root, "target", source)
 		require.NoError(t, err)
-		assert.EqualValues(t, (n+1)*8*mib, s.Offset)
-	}
+		defer func() { require.NoError(t, f.Close()) }()
+		f.InMemory(true)
+		f.SetWriteSidecar(func(s partfile.State, write func(partfile.State) error) error {
+			<-time.After(time.Second) // passes only while the writer waits, too
+			return write(s)
+		})
+		require.NoError(t, f.Start(about(32*mib)))
+		for n := range 3 {
+			write(t, f, content(1, 8*mib))
+			s, err := f.Saved()
+			require.NoError(t, err)
+			assert.EqualValues(t, (n+1)*8*mib, s.Offset)
+		}
+	})
 }
 
 func TestTheWriterDoesNotWaitForTheFlushAndNeverHasTwo(t *testing.T) {
