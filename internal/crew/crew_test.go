@@ -170,7 +170,7 @@ func TestALimitThatFallsSendsWorkersAway(t *testing.T) {
 		o.Limit = func() int { return int(limit.Load()) }
 		late := 0
 		time.AfterFunc(10*time.Second, func() { limit.Store(2) })
-		time.AfterFunc(12*time.Second, func() {
+		time.AfterFunc(12500*time.Millisecond, func() { // between two ends of tasks
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			late = s.busy
