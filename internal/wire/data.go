@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 const BufferSize = 256 << 10
 
 // largeBuffer is the size of the reads of a download that has once found more waiting for it than that: both ends wake each
-// other less often, and it takes three quarters of the time where nothing else limits it. TLS gives a record at a time.
+// other less often, and it takes three quarters of the time where nothing else limits it. TLS gives a record at a time: see readAhead.
 const largeBuffer = 2 << 20
 
 var (
@@ -124,6 +125,9 @@ func (d *Data) open(raw net.Conn) {
 	d.conn = d.sock
 	d.attach(raw)
 	if d.opts.TLS != nil {
+		if !d.limited() {
+			d.sock.ahead = newReadAhead(readerFunc(d.sock.read))
+		}
 		d.tls = tls.Client(d.sock, d.opts.TLS)
 		d.conn = d.tls
 	}
@@ -224,6 +228,10 @@ func (d *Data) Write(p []byte) (int, error) {
 	return sent, nil
 }
 
+func (d *Data) limited() bool {
+	return slices.ContainsFunc(d.opts.Limits, func(l *rate.Limiter) bool { return l != nil })
+}
+
 // allowed is how much of n may be moved in one piece under the rate limits.
 func (d *Data) allowed(n int) int {
 	for _, l := range d.opts.Limits {
@@ -312,6 +320,9 @@ func (d *Data) Close() error {
 	err := d.close()
 	if d.shaking != nil { // the transfer was refused, and the socket is closed
 		d.breakOff(<-d.shaking)
+	}
+	if d.sock != nil && d.sock.ahead != nil {
+		d.sock.ahead.release()
 	}
 	d.stop()
 	if d.opts.Closed != nil {

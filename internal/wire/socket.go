@@ -12,11 +12,19 @@ import (
 type socket struct {
 	net.Conn
 	*deadlines
+	ahead *readAhead    // from the socket, below TLS; nil: it is read as it is asked
 	stall time.Duration // 0: somebody else has armed the deadline
 	ended bool
 }
 
 func (s *socket) Read(p []byte) (int, error) {
+	if s.ahead != nil {
+		return s.ahead.Read(p)
+	}
+	return s.read(p)
+}
+
+func (s *socket) read(p []byte) (int, error) {
 	s.roll()
 	n, err := s.Conn.Read(p)
 	if n == 0 && errors.Is(err, io.EOF) {

@@ -1,0 +1,151 @@
+package wire_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
+
+	"github.com/corexalgo/ftpclient/internal/wire"
+)
+
+// asked is a reader of which is known how much it was asked for, and that gives no more at once than stands in it.
+type asked struct {
+	io.Reader
+	stands int
+	sizes  []int
+}
+
+func (a *asked) Read(p []byte) (int, error) {
+	a.sizes = append(a.sizes, len(p))
+	return a.Reader.Read(p[:min(len(p), a.stands)])
+}
+
+const twoRecords = 33 << 10
+
+// pull reads n bytes, asking for two records at a time.
+func pull(t *testing.T, r io.Reader, n int) []byte {
+	t.Helper()
+	var all []byte
+	for len(all) < n {
+		p := make([]byte, twoRecords)
+		got, err := r.Read(p)
+		require.NoError(t, err)
+		all = append(all, p[:got]...)
+	}
+	return all
+}
+
+func TestMuchIsTakenAtOnceWhereMuchIsWaiting(t *testing.T) {
+	content := pattern(8 << 20)
+	from := &asked{Reader: bytes.NewReader(content), stands: 4 << 20}
+	r := wire.NewReadAhead(from)
+	got := pull(t, r, len(content))
+	assert.True(t, bytes.Equal(content, got))
+	assert.Less(t, len(from.sizes), 70)
+	_, err := r.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+}
+
+func TestAReaderThatHasCaughtUpLetsTheSenderGoAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := &asked{Reader: bytes.NewReader(pattern(64 << 20)), stands: 4 << 20}
+		r := wire.NewReadAhead(from)
+		pull(t, r, 4<<20)
+		require.Equal(t, 2<<20, from.sizes[len(from.sizes)-1])
+
+		start := time.Now()
+		from.stands = 16 << 10
+		pull(t, r, 2<<20)
+		assert.Equal(t, 4*time.Millisecond, time.Since(start), "it waits once")
+		assert.Equal(t, twoRecords, from.sizes[len(from.sizes)-1])
+
+		from.stands = 4 << 20
+		seen := len(from.sizes)
+		pull(t, r, 15<<20)
+		for _, size := range from.sizes[seen:] {
+			require.Equal(t, twoRecords, size, "eight times as much must have been waiting")
+		}
+		pull(t, r, 4<<20)
+		assert.Equal(t, 2<<20, from.sizes[len(from.sizes)-1])
+	})
+}
+
+func TestASlowLineIsReadAsItIsAsked(t *testing.T) {
+	from := &asked{Reader: bytes.NewReader(pattern(8 << 20)), stands: twoRecords - 1}
+	pull(t, wire.NewReadAhead(from), 8<<20)
+	for _, size := range from.sizes {
+		require.Equal(t, twoRecords, size)
+	}
+}
+
+func TestAnErrorIsToldAfterWhatCameBeforeIt(t *testing.T) {
+	content := pattern(3 << 20)
+	r := wire.NewReadAhead(iotest.DataErrReader(io.MultiReader(bytes.NewReader(content), iotest.ErrReader(io.ErrClosedPipe))))
+	got, err := io.ReadAll(r)
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+	assert.True(t, bytes.Equal(content, got))
+}
+
+// waiting is a connection on which everything has arrived that will, once it was gathered.
+type waiting struct {
+	net.Conn
+	all     io.Reader
+	largest int // that was asked for since
+}
+
+func (w *waiting) gather() error {
+	all, err := io.ReadAll(w.Conn)
+	w.all = bytes.NewReader(all)
+	return err
+}
+
+func (w *waiting) Read(p []byte) (int, error) {
+	if w.all == nil {
+		return w.Conn.Read(p)
+	}
+	w.largest = max(w.largest, len(p))
+	return w.all.Read(p)
+}
+
+func TestADownloadUnderTLSReadsAheadUnlessARateLimitsIt(t *testing.T) {
+	content := pattern(8 << 20)
+	for name, c := range map[string]struct {
+		limits []*rate.Limiter
+		want   bool
+	}{
+		"no limit": {[]*rate.Limiter{nil}, true},
+		"limited":  {[]*rate.Limiter{nil, rate.NewLimiter(1<<40, 1<<20)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := tlsPair(t, tls.VersionTLS13)
+			ours, theirs := pair(t)
+			sent := result(func() error {
+				peer := tls.Server(theirs, server)
+				_, err := peer.Write(content)
+				_ = peer.Close()
+				return err
+			})
+			conn := &waiting{Conn: ours}
+			o := options(t)
+			o.TLS, o.Limits = client, c.limits
+			d := wire.NewData(conn, o)
+			require.NoError(t, d.Handshake())
+			require.NoError(t, conn.gather())
+			require.NoError(t, soon(t, sent))
+			got, err := io.ReadAll(d)
+			require.NoError(t, err)
+			require.NoError(t, d.Close())
+			assert.True(t, bytes.Equal(content, got))
+			assert.Equal(t, c.want, conn.largest == 2<<20, conn.largest)
+		})
+	}
+}

@@ -1,0 +1,4 @@
+package wire
+
+// NewReadAhead is how a data connection under TLS reads its socket.
+var NewReadAhead = newReadAhead
