@@ -22,8 +22,6 @@ type CommitOptions struct {
 // target, except that a directory that could not be flushed leaves one that a power cut may take back; the partial stays
 // for Close or Discard.
 func (f *File) Commit(o CommitOptions) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.checkpoint.wait()
 	if err := f.usable(); err != nil {
 		return err
@@ -49,8 +47,6 @@ func (f *File) Commit(o CommitOptions) error {
 
 // Flush makes what was written durable, so that Commit need not, if nothing more is written. Commit tells of an error.
 func (f *File) Flush() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.checkpoint.wait()
 	f.flushed = f.file != nil && f.checkpoint.flush(f.file) == nil
 }

@@ -43,8 +43,9 @@ type State struct {
 	Digest     []byte // its marshalled state, covering exactly the bytes [0, Offset)
 }
 
-// A File is the download of one remote file to one target. Its methods may be called from several goroutines, but only
-// one of them may write, unless all do by WriteAt. What a target is, a whole file, changes in Commit only.
+// A File is the download of one remote file to one target. It belongs to one goroutine, but WriteAt, ReadAt, Offset, Held, Missing
+// and Before may be used by several side by side, while its owner calls nothing else. What a target is, a whole file, changes
+// in Commit only.
 type File struct {
 	dir        *os.Root
 	name       string
@@ -57,15 +58,16 @@ type File struct {
 	noted      atomic.Bool // there may be a sidecar
 	checkpoint checkpointer
 
-	mu       sync.Mutex // guards what is below
-	file     *os.File   // the open partial; nil: none
-	parts    []Range    // what is held beyond offset, as in a State
-	flushed  bool       // nothing was written since a Flush
-	begun    bool       // Start or Continue took over the partial; until then it belongs to an earlier call
-	about    State      // as given to Start or Continue; Offset and digest are those of the last Continue
-	digest   hash.Hash  // nil: none wanted, or bytes went past it
+	file     *os.File // the open partial; nil: none
+	begun    bool     // Start or Continue took over the partial; until then it belongs to an earlier call
+	about    State    // as given to Start or Continue; Offset and digest are those of the last Continue
 	digestAs string
 	closed   bool
+
+	mu      sync.Mutex // guards what is below, which WriteAt changes; it is never held while the disk is waited for
+	parts   []Range    // what is held beyond offset, as in a State
+	flushed bool       // nothing was written since a Flush
+	digest  hash.Hash  // nil: none wanted, or bytes went past it
 }
 
 // Open takes the lock of the target name in dir and touches nothing else. It never waits: a lock that is held is ErrInUse.
@@ -115,15 +117,9 @@ func Tidy(dir *os.Root, name string, src Source) error {
 // Saved is what an earlier call left. The error tells in plain words why there is nothing to continue; it is
 // fs.ErrNotExist when nothing was left.
 func (f *File) Saved() (State, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.closed {
 		return State{}, fs.ErrClosed
 	}
-	return f.saved()
-}
-
-func (f *File) saved() (State, error) {
 	s, err := f.readSidecar()
 	if err != nil {
 		return State{}, err
@@ -147,8 +143,6 @@ func (f *File) saved() (State, error) {
 
 // Start discards any partial and sidecar and creates a new, empty partial that only the user may read.
 func (f *File) Start(s State) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.closed {
 		return fs.ErrClosed
 	}
@@ -179,7 +173,7 @@ func (f *File) create() (*os.File, error) {
 		err = nil
 	}
 	if err == nil {
-		err = f.discard()
+		err = f.Discard()
 	}
 	if err != nil {
 		return nil, err
@@ -191,15 +185,13 @@ func (f *File) create() (*os.File, error) {
 // Saved returned; without its Parts they are given up, and then its Offset may be lower, never higher, as nothing vouches
 // for the bytes beyond.
 func (f *File) Continue(s State) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.closed {
 		return fs.ErrClosed
 	}
 	if err := f.release(); err != nil {
 		return err
 	}
-	saved, err := f.saved()
+	saved, err := f.Saved()
 	if err != nil {
 		return err
 	}
@@ -246,12 +238,6 @@ func (f *File) begin(file *os.File, s State) {
 // for the sidecar it gives back some of the partial's end, unless there are parts, which then stay as the last checkpoint
 // tells.
 func (f *File) Keep() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.keep()
-}
-
-func (f *File) keep() error {
 	f.checkpoint.wait()
 	if f.file == nil || f.empty() {
 		return nil
@@ -290,14 +276,12 @@ const spare = 64 << 10
 // Close ends the work on the target and releases the lock. Without a Commit, what was written is kept as by Keep, and a
 // partial without a byte is removed; a partial that neither Start nor Continue took over is left as it was.
 func (f *File) Close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.closed {
 		return nil
 	}
-	err := f.keep()
+	err := f.Keep()
 	if f.begun && f.empty() {
-		err = errors.Join(err, f.discard())
+		err = errors.Join(err, f.Discard())
 	}
 	f.closed = true
 	return errors.Join(err, f.release(), f.lock.release())
@@ -305,15 +289,9 @@ func (f *File) Close() error {
 
 // Discard removes partial and sidecar. The lock is held until Close.
 func (f *File) Discard() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.closed {
 		return nil
 	}
-	return f.discard()
-}
-
-func (f *File) discard() error {
 	if err := f.release(); err != nil {
 		return err
 	}

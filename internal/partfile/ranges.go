@@ -61,23 +61,24 @@ func include(parts []Range, r Range) []Range {
 }
 
 // WriteAt writes p at off, which may be anywhere in the file: what is held beyond Offset are parts, until what is missing
-// before them was written. Several goroutines may use it side by side, but neither Write nor Advance between them, and a
-// digest that was set is given up. It fails as Write does.
+// before them was written. Several goroutines may use it side by side, but no Write between them, and a digest that was set is
+// given up. It fails as Write does.
 func (f *File) WriteAt(p []byte, off int64) (int, error) {
-	f.mu.Lock()
-	file, err := f.file, f.usable()
-	f.mu.Unlock()
-	if err != nil {
+	if err := f.usable(); err != nil {
 		return 0, err
 	}
-	n, err := file.WriteAt(p, off)
-	f.checkpoint.wrote(file, err)
+	n, err := f.file.WriteAt(p, off)
+	f.checkpoint.wrote(f.file, err)
+	if n == 0 {
+		return 0, err
+	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if n > 0 {
-		f.digest = nil
-		f.hold(Range{off, off + int64(n)})
-		f.consider()
+	f.digest = nil
+	f.hold(Range{off, off + int64(n)})
+	s, due := f.due()
+	f.mu.Unlock()
+	if due {
+		f.checkpoint.start(f.file, s)
 	}
 	return n, err
 }

@@ -218,3 +218,33 @@ func TestAPartialShorterThanItsLastPartIsNotContinued(t *testing.T) {
 	require.NotErrorIs(t, err, fs.ErrNotExist)
 	assert.ErrorContains(t, err, "600")
 }
+
+func TestNobodyWaitsForTheCheckpointOfAnother(t *testing.T) {
+	root := openRoot(t)
+	f := open(t, root)
+	saving, release := make(chan struct{}, 16), make(chan struct{})
+	f.InMemory(true) // the writer makes it
+	f.SetWriteSidecar(func(s partfile.State, write func(partfile.State) error) error {
+		saving <- struct{}{}
+		<-release
+		return write(s)
+	})
+	data := content(1, 24*mib)
+	require.NoError(t, f.Start(about(len(data))))
+	var all sync.WaitGroup
+	all.Go(func() { writeAt(t, f, data, 0, 8*mib) })
+	<-saving
+	writeAt(t, f, data, 16*mib, 24*mib)
+	assert.EqualValues(t, 16*mib, f.Held())
+	assert.EqualValues(t, 8*mib, f.Before(8*mib, 8*mib))
+	got := make([]byte, mib)
+	_, err := f.ReadAt(got, 20*mib)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(data[20*mib:21*mib], got))
+	assert.Empty(t, saving, "a second checkpoint beside the first")
+	close(release)
+	all.Wait()
+	s, err := f.Saved()
+	require.NoError(t, err)
+	assert.EqualValues(t, 8*mib, s.Held())
+}

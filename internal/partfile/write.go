@@ -29,8 +29,6 @@ func (f *File) Offset() int64 { return f.offset.Load() }
 // Write appends p. It never waits for the disk to flush, but fails with the error of an earlier flush: what such an error
 // concerned may be lost, and no later flush would tell.
 func (f *File) Write(p []byte) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if err := f.usable(); err != nil {
 		return 0, err
 	}
@@ -43,49 +41,24 @@ func (f *File) Write(p []byte) (int, error) {
 	if f.digest != nil {
 		f.digest.Write(p[:n])
 	}
-	f.consider()
+	if s, due := f.due(); due {
+		f.checkpoint.start(f.file, s)
+	}
 	return n, err
 }
 
 // ReadAt reads bytes already written.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.file == nil {
 		return 0, fs.ErrClosed
 	}
 	return f.file.ReadAt(p, off)
 }
 
-// OSFile is the open partial, positioned at Offset, for writers that splice; nil when there is none. Tell Advance of
-// every byte written through it. It is closed by Commit, Discard, Start, Continue and Close, and by nobody else.
-func (f *File) OSFile() *os.File {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.file
-}
-
-// Advance accounts for n bytes written through OSFile. A digest that did not see them is given up.
-func (f *File) Advance(n int64) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.usable(); err != nil {
-		return err
-	}
-	if n != 0 {
-		f.digest = nil
-	}
-	f.offset.Add(n)
-	f.consider()
-	return nil
-}
-
 // SetDigest has h see every byte of the file: those that a Continue kept, from the saved state of the hash or else by
 // reading them again, and all that Write will take. Checkpoints then carry its state. It is to be called after Start or
 // Continue, which both forget it. The caller may use h once nothing writes any more. Only the reading ends with ctx.
 func (f *File) SetDigest(ctx context.Context, name string, h hash.Hash) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if err := f.usable(); err != nil {
 		return err
 	}
@@ -118,15 +91,16 @@ func (f *File) usable() error {
 	return f.checkpoint.failure()
 }
 
-// consider starts a checkpoint, after a write, if one is due and none is running.
-func (f *File) consider() {
+// due is what a checkpoint is due of; true leaves it to the caller alone to make one.
+func (f *File) due() (State, bool) {
 	f.flushed = false
-	if f.checkpoint.due(sum(f.offset.Load(), f.parts)) {
-		f.checkpoint.start(f.file, f.snapshot())
+	if !f.checkpoint.due(sum(f.offset.Load(), f.parts)) {
+		return State{}, false
 	}
+	return f.snapshot(), true
 }
 
-// snapshot is the State of this moment. The caller holds mu, as all do that change it, so that its fields agree.
+// snapshot is the State of this moment.
 func (f *File) snapshot() State {
 	s := f.about
 	s.Offset, s.Parts, s.DigestName, s.Digest = f.offset.Load(), slices.Clone(f.parts), "", nil
@@ -145,15 +119,14 @@ type checkpointer struct {
 	distant func(*os.File) bool // tells a file on a network file system
 	memory  func(*os.File) bool // tells one that is in memory only
 
-	known  bool // direct is; both are the writers'
-	direct bool // a checkpoint takes no time
-
 	running sync.WaitGroup
-	busy    atomic.Bool
+	busy    atomic.Bool  // one is under way, and has known and direct to itself
+	known   bool         // direct is
+	direct  bool         // a checkpoint takes no time
 	saved   atomic.Int64 // how many bytes the sidecar speaks of
 	err     atomic.Pointer[error]
 
-	at   int64 // how many bytes there were at the last start, and its time; the writers'
+	at   int64 // how many bytes there were when one was last due, and its time; guarded as what a File has written
 	when time.Time
 }
 
@@ -163,21 +136,21 @@ func (c *checkpointer) reset(held int64) {
 	c.at, c.when = held, time.Now()
 }
 
+// due makes a checkpoint the caller's to start.
 func (c *checkpointer) due(held int64) bool {
-	if held == c.at || (held-c.at < checkpointBytes && time.Since(c.when) < checkpointEvery) {
+	if held == c.at || (held-c.at < checkpointBytes && time.Since(c.when) < checkpointEvery) || !c.busy.CompareAndSwap(false, true) {
 		return false
 	}
-	return !c.busy.Load()
+	c.at, c.when = held, time.Now()
+	return true
 }
 
 // start has one goroutine run until its checkpoint is done; wait waits for it. Where there is no disk to wait for it is done at
 // once: the threads that are woken otherwise cost a download under TLS a twentieth of its time.
 func (c *checkpointer) start(file *os.File, s State) {
-	c.at, c.when = s.Held(), time.Now()
 	if !c.known {
 		c.known, c.direct = true, c.memory(file)
 	}
-	c.busy.Store(true)
 	work := func() {
 		defer c.busy.Store(false)
 		// A sidecar that could not be written leaves the one before it, which stays true.
