@@ -274,7 +274,7 @@ func (b *batch) run(p pass, last bool) {
 	}
 	defer b.staffed(0)
 	crew.Run(alive, crew.Options{
-		Workers: workers, Start: firstWorkers, Limit: b.limit, Work: b.work, Changed: b.staffed,
+		Workers: workers, Start: firstWorkers, Limit: b.limit, Work: b.work, Changed: b.staffed, Announce: b.announce,
 	}, b.numbered(p.tasks(b), last), func() crew.Worker[task] { return &lane{batch: b} })
 }
 
@@ -464,6 +464,17 @@ func (b *batch) end(cause error) {
 
 // conclude makes the result.
 func (b *batch) conclude(server string) (*BatchResult, error) {
+	r, err := b.sum(server)
+	if b.opts.Progress != nil && r.Total > 0 {
+		b.opts.Progress(Progress{
+			Total: r.Total, Failed: r.Failed, Bytes: r.Bytes, Size: r.Bytes, Attempt: 1,
+			BytesPerSec: float64(b.moved.Load()) / max(r.Elapsed.Seconds(), 1e-3), Done: err == nil, Err: err,
+		})
+	}
+	return r, err
+}
+
+func (b *batch) sum(server string) (*BatchResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.result
@@ -478,15 +489,8 @@ func (b *batch) conclude(server string) (*BatchResult, error) {
 			stop = fs.ErrClosed
 		}
 	}
-	var err error
-	if stop != nil || r.Failed > 0 {
-		err = wrap("batch", server, "", &batchError{&r, stop})
+	if stop == nil && r.Failed == 0 {
+		return &r, nil
 	}
-	if b.opts.Progress != nil && r.Total > 0 {
-		b.opts.Progress(Progress{
-			Total: r.Total, Failed: r.Failed, Bytes: r.Bytes, Size: r.Bytes, Attempt: 1,
-			BytesPerSec: float64(b.moved.Load()) / max(r.Elapsed.Seconds(), 1e-3), Done: err == nil, Err: err,
-		})
-	}
-	return &r, err
+	return &r, wrap("batch", server, "", &batchError{&r, stop})
 }

@@ -289,3 +289,40 @@ func TestABatchProvesEachFileByItsChecksum(t *testing.T) {
 	assert.Equal(t, map[string]string{"good": "good", "unlisted": "unlisted"}, grown(t, dir))
 	assert.Equal(t, map[string]ftpclient.VerifyMethod{"good": ftpclient.VerifiedExpected, "unlisted": ftpclient.VerifiedSize}, methods)
 }
+
+// The last progress of a batch may wait for the stream of jobs that the batch no longer waits for.
+func TestTheLastProgressOfABatchHoldsNoLock(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", []byte("x"))
+	ctx, cancel := context.WithCancel(t.Context())
+	done, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	job := ftpclient.Job{Direction: ftpclient.Down, Server: "srv", Remote: "f", Local: filepath.Join(t.TempDir(), "f")}
+	jobs := func(yield func(ftpclient.Job) bool) {
+		defer close(ended)
+		yield(job)
+		<-done
+		cancel()
+		<-goOn
+		yield(job)
+	}
+	opts := &ftpclient.BatchOptions{OnFile: func(e ftpclient.FileEvent) {
+		if e.Done {
+			close(done)
+		}
+	}}
+	waited := false
+	opts.Progress = func(p ftpclient.Progress) {
+		if p.Err == nil {
+			return
+		}
+		close(goOn)
+		select {
+		case <-ended:
+			waited = true
+		case <-time.After(5 * time.Second):
+		}
+	}
+	_, err := client.Batch(ctx, jobs, opts)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.True(t, waited)
+}

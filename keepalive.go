@@ -228,10 +228,10 @@ func (b *batch) staffed(n int) {
 	for srv := range b.servers {
 		srv.workers.Add(int64(n - b.workers))
 	}
-	if b.workers = n; n > 0 {
-		b.c.log.Debug("ftp batch workers", slog.Int("workers", n))
-	}
+	b.workers = n
 }
+
+func (b *batch) announce(n int) { b.c.log.Debug("ftp batch workers", slog.Int("workers", n)) }
 
 // attend notes that the batch uses a server. The error is why it no longer does.
 func (b *batch) attend(srv *server) error {
@@ -361,10 +361,14 @@ func (l *lane) borrow(o *operation) (s *session.Session, reused bool, done func(
 
 // idle gives the connection to whoever needs it.
 func (l *lane) idle() {
-	if l.lease != nil {
-		l.lease.Conn().Forget()
-		l.lease.Release()
-		l.lease = nil
+	giveUp(l.lease)
+	l.lease = nil
+}
+
+func giveUp(lease *pool.Lease[*session.Session]) {
+	if lease != nil {
+		lease.Conn().Forget()
+		lease.Release()
 	}
 }
 
@@ -468,11 +472,16 @@ func (l *lane) recall() {
 
 // reclaim gives up what lanes offer.
 func (s *server) reclaim() {
+	var leases []*pool.Lease[*session.Session]
 	s.offers.Lock()
-	defer s.offers.Unlock()
 	for l := range s.offered {
 		delete(s.offered, l)
-		l.idle()
+		leases = append(leases, l.lease)
+		l.lease = nil
+	}
+	s.offers.Unlock()
+	for _, lease := range leases {
+		giveUp(lease)
 	}
 }
 

@@ -152,6 +152,7 @@ func (t *transfer) settleLocal(root *os.Root, base string) (done bool, err error
 
 // run fetches and proves the file.
 func (d *download) run() (err error) {
+	defer d.dismiss() // before the partial is closed, whatever happens
 	d.verifier = d.newVerifier()
 	d.ctx = session.WithFirst(d.ctx, session.Ahead{Looks: []string{d.remote}, Data: true})
 	d.result.Attempts, err = d.try(*d.opts.Retry, func(ctx context.Context, n int) (progress bool, err error) {
@@ -162,7 +163,6 @@ func (d *download) run() (err error) {
 		}
 		return progress, err
 	})
-	d.dismiss()
 	return err
 }
 

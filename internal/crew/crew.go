@@ -36,8 +36,8 @@ type Options struct {
 	// Work is what was done so far, in a unit of the caller's; with Workers 0 that number of workers is kept at which it grows
 	// fastest.
 	Work func() float64
-	// Changed is told each new number of workers.
-	Changed func(n int)
+	// Changed is told each new number of workers, and must not wait: a lock is held. Announce is told of it afterwards.
+	Changed, Announce func(n int)
 }
 
 // queueSize is how far the stream runs ahead of the workers.
@@ -172,14 +172,27 @@ func (c *Crew[T]) number() int { return max(1, min(c.wanted, c.opts.Limit(), max
 // staff hires workers that are missing.
 func (c *Crew[T]) staff(ctx context.Context) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	missing := c.number() - c.running
 	for range missing {
 		c.running++
 		c.group.Go(func() { c.work(ctx) })
 	}
-	if missing > 0 && c.opts.Changed != nil {
-		c.opts.Changed(c.running)
+	if missing <= 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.changed()
+}
+
+// changed tells of a new number of workers. The caller holds mu, which is given up.
+func (c *Crew[T]) changed() {
+	n := c.running
+	if c.opts.Changed != nil {
+		c.opts.Changed(n)
+	}
+	c.mu.Unlock()
+	if c.opts.Announce != nil {
+		c.opts.Announce(n)
 	}
 }
 
@@ -187,15 +200,13 @@ func (c *Crew[T]) staff(ctx context.Context) {
 // them looks whether any is left.
 func (c *Crew[T]) surplus(a *ahead[T]) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.running <= c.number() {
+		c.mu.Unlock()
 		return false
 	}
 	a.GiveBack()
 	c.running--
-	if c.opts.Changed != nil {
-		c.opts.Changed(c.running)
-	}
+	c.changed()
 	return true
 }
 

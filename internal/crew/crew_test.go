@@ -290,3 +290,18 @@ func TestAWorkerSeesItsNextTaskAndMayGiveItBack(t *testing.T) {
 		assert.NotEmpty(t, after)
 	})
 }
+
+func TestWhoIsToldOfANumberOfWorkersHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shop{latency: time.Second}
+		o := s.options(4, 4)
+		told := 0
+		o.Announce = func(n int) {
+			told = n
+			time.Sleep(time.Minute) // as a log handler whose pipe is full
+			assert.InDelta(t, 100, s.work(), 0, "all is done meanwhile")
+		}
+		crew.Run(t.Context(), o, count(100), s.hire)
+		assert.Equal(t, 4, told)
+	})
+}

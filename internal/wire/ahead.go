@@ -20,8 +20,8 @@ const (
 // waits until something stands in the socket again, and reads as it is asked until eight times as much was found waiting.
 type readAhead struct {
 	from    io.Reader
-	waiting int     // bytes of the reads in a row that filled what they were given
-	enough  int     // as many make it take much at once
+	waiting int64   // bytes of the reads in a row that filled what they were given
+	enough  int64   // as many make it take much at once
 	buf     *[]byte // lent from then on
 	rest    []byte  // of buf, not handed on yet
 	err     error   // to be told after rest
@@ -47,7 +47,7 @@ func (r *readAhead) Read(p []byte) (int, error) {
 
 func (r *readAhead) asked(p []byte) (int, error) {
 	n, err := r.from.Read(p)
-	if r.waiting += n; n < len(p) {
+	if r.waiting += int64(n); n < len(p) {
 		r.waiting = 0
 	}
 	return n, err
