@@ -10,6 +10,9 @@ const (
 	muchWaiting = largeBuffer
 	// caughtUp is less than a sender leaves to be read that is faster than its reader.
 	caughtUp = 32 << 10
+	// worthwhile is how much is taken from a faster sender before it is caught up with: Pure-FTPd gave 40 MiB to 1.3 GiB on loopback,
+	// vsftpd and ProFTPD, which are no faster under TLS, 0 to 25 MiB.
+	worthwhile = 32 << 20
 	// standing is how long a reader that has caught up leaves the sender to itself.
 	standing = 4 * time.Millisecond
 )
@@ -17,11 +20,12 @@ const (
 // readAhead takes from a socket at once what TLS, which asks for two records, would take in many reads: where the server is the
 // faster end, both wake each other less often, and a download takes seven eighths of the time. From a server that is no faster
 // it would do harm: a reader that has caught up is woken for each record, and takes the server's processor from it. So it then
-// waits until something stands in the socket again, and reads as it is asked until eight times as much was found waiting.
+// waits until something stands in the socket again, and where that was soon, reads as it is asked until far more was found waiting.
 type readAhead struct {
 	from    io.Reader
 	waiting int64   // bytes of the reads in a row that filled what they were given
 	enough  int64   // as many make it take much at once
+	taken   int64   // since then
 	buf     *[]byte // lent from then on
 	rest    []byte  // of buf, not handed on yet
 	err     error   // to be told after rest
@@ -59,10 +63,15 @@ func (r *readAhead) fill() {
 	}
 	n, err := r.from.Read(*r.buf)
 	r.rest, r.err = (*r.buf)[:n], err
-	if n < caughtUp && err == nil {
-		r.waiting, r.enough = 0, 8*r.enough
-		time.Sleep(standing)
+	r.taken += int64(n)
+	if n >= caughtUp || err != nil {
+		return
 	}
+	if r.taken < worthwhile {
+		r.enough *= 64
+	}
+	r.waiting, r.taken = 0, 0
+	time.Sleep(standing)
 }
 
 // release gives the buffer back; nothing may read any more.

@@ -35,8 +35,8 @@ const twoRecords = 33 << 10
 func pull(t *testing.T, r io.Reader, n int) []byte {
 	t.Helper()
 	var all []byte
+	p := make([]byte, twoRecords)
 	for len(all) < n {
-		p := make([]byte, twoRecords)
 		got, err := r.Read(p)
 		require.NoError(t, err)
 		all = append(all, p[:got]...)
@@ -56,28 +56,40 @@ func TestMuchIsTakenAtOnceWhereMuchIsWaiting(t *testing.T) {
 }
 
 func TestAReaderThatHasCaughtUpLetsTheSenderGoAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		from := &asked{Reader: bytes.NewReader(pattern(64 << 20)), stands: 4 << 20}
-		r := wire.NewReadAhead(from)
-		pull(t, r, 4<<20)
-		require.Equal(t, 2<<20, from.sizes[len(from.sizes)-1])
+	for name, c := range map[string]struct{ taken, again int }{
+		"soon": {4 << 20, 128 << 20},
+		"late": {64 << 20, 2 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				from := &asked{Reader: endless{}, stands: 4 << 20}
+				r := wire.NewReadAhead(from)
+				last := func() int { return from.sizes[len(from.sizes)-1] }
+				pull(t, r, 3<<20+c.taken)
+				require.Equal(t, 2<<20, last())
 
-		start := time.Now()
-		from.stands = 16 << 10
-		pull(t, r, 2<<20)
-		assert.Equal(t, 4*time.Millisecond, time.Since(start), "it waits once")
-		assert.Equal(t, twoRecords, from.sizes[len(from.sizes)-1])
+				start := time.Now()
+				from.stands = 16 << 10
+				pull(t, r, 4<<20)
+				assert.Equal(t, 4*time.Millisecond, time.Since(start), "it waits once")
+				assert.Equal(t, twoRecords, last())
 
-		from.stands = 4 << 20
-		seen := len(from.sizes)
-		pull(t, r, 15<<20)
-		for _, size := range from.sizes[seen:] {
-			require.Equal(t, twoRecords, size, "eight times as much must have been waiting")
-		}
-		pull(t, r, 4<<20)
-		assert.Equal(t, 2<<20, from.sizes[len(from.sizes)-1])
-	})
+				from.stands = 4 << 20
+				seen := len(from.sizes)
+				pull(t, r, c.again-twoRecords)
+				for _, size := range from.sizes[seen:] {
+					require.Equal(t, twoRecords, size)
+				}
+				pull(t, r, 4*twoRecords)
+				assert.Equal(t, 2<<20, last())
+			})
+		})
+	}
 }
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestASlowLineIsReadAsItIsAsked(t *testing.T) {
 	from := &asked{Reader: bytes.NewReader(pattern(8 << 20)), stands: twoRecords - 1}
