@@ -13,6 +13,8 @@ const (
 	// worthwhile is how much is taken from a faster sender before it is caught up with: Pure-FTPd gave 40 MiB to 1.3 GiB on loopback,
 	// vsftpd and ProFTPD, which are no faster under TLS, 0 to 25 MiB.
 	worthwhile = 32 << 20
+	// fullRecord is what comes at least where the content goes on: the end of it, and of TLS, is not waited for.
+	fullRecord = 16 << 10
 	// standing is how long a reader that has caught up leaves the sender to itself.
 	standing = 4 * time.Millisecond
 )
@@ -26,6 +28,7 @@ type readAhead struct {
 	waiting int64   // bytes of the reads in a row that filled what they were given
 	enough  int64   // as many make it take much at once
 	taken   int64   // since then
+	caught  bool    // up with the sender, just now
 	buf     *[]byte // lent from then on
 	rest    []byte  // of buf, not handed on yet
 	err     error   // to be told after rest
@@ -54,6 +57,10 @@ func (r *readAhead) asked(p []byte) (int, error) {
 	if r.waiting += int64(n); n < len(p) {
 		r.waiting = 0
 	}
+	if r.caught && n >= fullRecord {
+		time.Sleep(standing)
+	}
+	r.caught = false
 	return n, err
 }
 
@@ -70,8 +77,7 @@ func (r *readAhead) fill() {
 	if r.taken < worthwhile {
 		r.enough *= 64
 	}
-	r.waiting, r.taken = 0, 0
-	time.Sleep(standing)
+	r.waiting, r.taken, r.caught = 0, 0, true
 }
 
 // release gives the buffer back; nothing may read any more.

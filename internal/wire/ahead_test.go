@@ -91,6 +91,21 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
+func TestTheEndOfAFileIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const asIsAsked = (2<<20 + twoRecords - 1) / twoRecords * twoRecords
+		from := &asked{Reader: io.LimitReader(endless{}, asIsAsked+2<<20+100), stands: 2 << 20}
+		r := wire.NewReadAhead(from)
+		got := pull(t, r, 3<<20)
+		require.Equal(t, 2<<20, from.sizes[len(from.sizes)-1])
+		start := time.Now()
+		rest, err := io.ReadAll(r)
+		require.NoError(t, err)
+		assert.Len(t, append(got, rest...), asIsAsked+2<<20+100)
+		assert.Zero(t, time.Since(start))
+	})
+}
+
 func TestASlowLineIsReadAsItIsAsked(t *testing.T) {
 	from := &asked{Reader: bytes.NewReader(pattern(8 << 20)), stands: twoRecords - 1}
 	pull(t, wire.NewReadAhead(from), 8<<20)
