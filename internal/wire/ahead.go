@@ -6,8 +6,9 @@ import (
 )
 
 const (
-	// muchWaiting is how much must have been found waiting, without a break, before a readAhead takes as much at once.
-	muchWaiting = largeBuffer
+	// muchWaiting is how much must have been found waiting, without a break, before a readAhead takes much at once. A file of a few MiB
+	// would pay for the trial, and have nothing of it.
+	muchWaiting = 32 << 20
 	// caughtUp is less than a sender leaves to be read that is faster than its reader.
 	caughtUp = 32 << 10
 	// worthwhile is how much is taken from a faster sender before it is caught up with: Pure-FTPd gave 40 MiB to 1.3 GiB on loopback,
