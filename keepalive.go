@@ -472,17 +472,21 @@ func (l *lane) recall() {
 
 // reclaim gives up what lanes offer.
 func (s *server) reclaim() {
-	var leases []*pool.Lease[*session.Session]
-	s.offers.Lock()
-	for l := range s.offered {
-		delete(s.offered, l)
-		leases = append(leases, l.lease)
-		l.lease = nil
-	}
-	s.offers.Unlock()
-	for _, lease := range leases {
+	for lease := s.takeOffer(); lease != nil; lease = s.takeOffer() {
 		giveUp(lease)
 	}
+}
+
+// takeOffer takes the lease of a lane that offers it; nil: none does.
+func (s *server) takeOffer() (lease *pool.Lease[*session.Session]) {
+	s.offers.Lock()
+	defer s.offers.Unlock()
+	for l := range s.offered {
+		delete(s.offered, l)
+		lease, l.lease = l.lease, nil
+		break
+	}
+	return lease
 }
 
 // unreachable marks the error of a connection that could not be opened.

@@ -36,7 +36,8 @@ type Options struct {
 	// Work is what was done so far, in a unit of the caller's; with Workers 0 that number of workers is kept at which it grows
 	// fastest.
 	Work func() float64
-	// Changed is told each new number of workers, and must not wait: a lock is held. Announce is told of it afterwards.
+	// Changed is told each new number of workers, and must not wait: a lock is held. Announce is told of it afterwards, by who
+	// hires, or a worker who has ended.
 	Changed, Announce func(n int)
 }
 
@@ -57,6 +58,7 @@ type Crew[T any] struct {
 	rest   context.CancelFunc // ends it
 
 	mu      sync.Mutex // guards what follows
+	noted   int        // the number of workers that Changed was told last
 	wanted  int
 	running int
 	ended   bool // the stream has put its last task into the queue
@@ -177,19 +179,27 @@ func (c *Crew[T]) staff(ctx context.Context) {
 		c.running++
 		c.group.Go(func() { c.work(ctx) })
 	}
-	if missing <= 0 {
-		c.mu.Unlock()
-		return
+	if missing > 0 {
+		c.changed()
 	}
-	c.changed()
+	c.mu.Unlock()
+	if missing > 0 {
+		c.announce()
+	}
 }
 
-// changed tells of a new number of workers. The caller holds mu, which is given up.
+// changed notes a new number of workers. The caller holds mu.
 func (c *Crew[T]) changed() {
-	n := c.running
+	c.noted = c.running
 	if c.opts.Changed != nil {
-		c.opts.Changed(n)
+		c.opts.Changed(c.running)
 	}
+}
+
+// announce tells of the last number that was noted.
+func (c *Crew[T]) announce() {
+	c.mu.Lock()
+	n := c.noted
 	c.mu.Unlock()
 	if c.opts.Announce != nil {
 		c.opts.Announce(n)
@@ -200,8 +210,8 @@ func (c *Crew[T]) changed() {
 // them looks whether any is left.
 func (c *Crew[T]) surplus(a *ahead[T]) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.running <= c.number() {
-		c.mu.Unlock()
 		return false
 	}
 	a.GiveBack()
@@ -220,7 +230,12 @@ func (c *Crew[T]) leave() {
 func (c *Crew[T]) work(ctx context.Context) {
 	w := c.hire()
 	a := &ahead[T]{crew: c}
-	for ctx.Err() != nil || !c.surplus(a) {
+	var surplus bool
+	for {
+		surplus = ctx.Err() == nil && c.surplus(a)
+		if surplus {
+			break
+		}
 		task, ok := a.next(ctx, w)
 		if !ok {
 			c.leave()
@@ -229,6 +244,9 @@ func (c *Crew[T]) work(ctx context.Context) {
 		w.Do(ctx, task, a)
 	}
 	w.End()
+	if surplus {
+		c.announce()
+	}
 	c.left <- struct{}{}
 }
 

@@ -168,6 +168,13 @@ func TestALimitThatFallsSendsWorkersAway(t *testing.T) {
 		limit.Store(8)
 		o := s.options(8, 0)
 		o.Limit = func() int { return int(limit.Load()) }
+		var told []int
+		o.Announce = func(n int) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			told = append(told, n)
+			assert.True(t, n == 8 || s.ended > 0, "who leaves has ended")
+		}
 		late := 0
 		time.AfterFunc(10*time.Second, func() { limit.Store(2) })
 		time.AfterFunc(12500*time.Millisecond, func() { // between two ends of tasks
@@ -180,6 +187,8 @@ func TestALimitThatFallsSendsWorkersAway(t *testing.T) {
 		assert.Equal(t, 2, late)
 		assert.Len(t, s.done, 200)
 		assert.Contains(t, s.history, 6)
+		assert.Contains(t, told, 2)
+		assert.Equal(t, 6, told[len(told)-1])
 	})
 }
 

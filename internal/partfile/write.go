@@ -91,7 +91,7 @@ func (f *File) usable() error {
 	return f.checkpoint.failure()
 }
 
-// due is what a checkpoint is due of; true leaves it to the caller alone to make one.
+// due is what a checkpoint is due of; true leaves it to the caller alone to make one. WriteAt holds mu.
 func (f *File) due() (State, bool) {
 	f.flushed = false
 	if !f.checkpoint.due(sum(f.offset.Load(), f.parts)) {
@@ -100,7 +100,7 @@ func (f *File) due() (State, bool) {
 	return f.snapshot(), true
 }
 
-// snapshot is the State of this moment.
+// snapshot is the State of this moment. WriteAt holds mu.
 func (f *File) snapshot() State {
 	s := f.about
 	s.Offset, s.Parts, s.DigestName, s.Digest = f.offset.Load(), slices.Clone(f.parts), "", nil

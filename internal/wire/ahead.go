@@ -23,7 +23,8 @@ const (
 // readAhead takes from a socket at once what TLS, which asks for two records, would take in many reads: where the server is the
 // faster end, both wake each other less often, and a download takes six sevenths of the time. From a server that is no faster
 // it would do harm: a reader that has caught up is woken for each record, and takes the server's processor from it. So it then
-// waits until something stands in the socket again, and where that was soon, reads as it is asked until far more was found waiting.
+// pauses once, for something to stand in the socket, and reads as it is asked until as much was found waiting again, or far more
+// where it had caught up soon.
 type readAhead struct {
 	from    io.Reader
 	waiting int64   // bytes of the reads in a row that filled what they were given

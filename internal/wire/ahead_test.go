@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -130,12 +129,29 @@ func TestASlowLineIsReadAsItIsAsked(t *testing.T) {
 	}
 }
 
+// broken gives all it is asked for, and its error together with the last of it.
+type broken struct {
+	content []byte
+	err     error
+}
+
+func (b *broken) Read(p []byte) (int, error) {
+	n := copy(p, b.content)
+	if b.content = b.content[n:]; len(b.content) > 0 {
+		return n, nil
+	}
+	return n, b.err
+}
+
 func TestAnErrorIsToldAfterWhatCameBeforeIt(t *testing.T) {
 	content := pattern(asAsked + 1<<20)
-	r := wire.NewReadAhead(iotest.DataErrReader(io.MultiReader(bytes.NewReader(content), iotest.ErrReader(io.ErrClosedPipe))))
-	got, err := io.ReadAll(r)
+	from := &asked{Reader: &broken{content, io.ErrClosedPipe}, stands: 2 << 20}
+	r := wire.NewReadAhead(from)
+	got := pull(t, r, asAsked+twoRecords)
+	require.Equal(t, 2<<20, from.sizes[len(from.sizes)-1])
+	rest, err := io.ReadAll(r)
 	require.ErrorIs(t, err, io.ErrClosedPipe)
-	assert.True(t, bytes.Equal(content, got))
+	assert.True(t, bytes.Equal(content, append(got, rest...)))
 }
 
 // waiting is a connection on which everything has arrived that will, once it was gathered.
@@ -179,7 +195,7 @@ func TestADownloadUnderTLSReadsAheadUnlessARateLimitsIt(t *testing.T) {
 			})
 			conn := &waiting{Conn: ours}
 			o := options(t)
-			o.TLS, o.Limits = client, c.limits
+			o.TLS, o.Limits, o.StallTimeout = client, c.limits, time.Minute
 			d := wire.NewData(conn, o)
 			require.NoError(t, d.Handshake())
 			require.NoError(t, conn.gather())
