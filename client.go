@@ -350,3 +350,11 @@ func (c *Client) repeat(ctx context.Context, name, server, path string, f func(c
 	})
 	return op.wrap(err)
 }
+
+// giveUp gives a connection to whoever needs it; nil: none.
+func giveUp(lease *pool.Lease[*session.Session]) {
+	if lease != nil {
+		lease.Conn().Forget()
+		lease.Release()
+	}
+}

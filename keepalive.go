@@ -231,7 +231,13 @@ func (b *batch) staffed(n int) {
 	b.workers = n
 }
 
-func (b *batch) announce(n int) { b.c.log.Debug("ftp batch workers", slog.Int("workers", n)) }
+// announce logs how many workers there are.
+func (b *batch) announce() {
+	b.mu.Lock()
+	n := b.workers
+	b.mu.Unlock()
+	b.c.log.Debug("ftp batch workers", slog.Int("workers", n))
+}
 
 // attend notes that the batch uses a server. The error is why it no longer does.
 func (b *batch) attend(srv *server) error {
@@ -363,13 +369,6 @@ func (l *lane) borrow(o *operation) (s *session.Session, reused bool, done func(
 func (l *lane) idle() {
 	giveUp(l.lease)
 	l.lease = nil
-}
-
-func giveUp(lease *pool.Lease[*session.Session]) {
-	if lease != nil {
-		lease.Conn().Forget()
-		lease.Release()
-	}
 }
 
 // pause gives up all that others could use while the worker waits.

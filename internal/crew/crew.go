@@ -36,9 +36,10 @@ type Options struct {
 	// Work is what was done so far, in a unit of the caller's; with Workers 0 that number of workers is kept at which it grows
 	// fastest.
 	Work func() float64
-	// Changed is told each new number of workers, and must not wait: a lock is held. Announce is told of it afterwards, by who
-	// hires, or a worker who has ended.
-	Changed, Announce func(n int)
+	// Changed is told each new number of workers, and must not wait: a lock is held. Announce is called afterwards, by who hires, or a
+	// worker who has ended.
+	Changed  func(n int)
+	Announce func()
 }
 
 // queueSize is how far the stream runs ahead of the workers.
@@ -58,7 +59,6 @@ type Crew[T any] struct {
 	rest   context.CancelFunc // ends it
 
 	mu      sync.Mutex // guards what follows
-	noted   int        // the number of workers that Changed was told last
 	wanted  int
 	running int
 	ended   bool // the stream has put its last task into the queue
@@ -188,21 +188,16 @@ func (c *Crew[T]) staff(ctx context.Context) {
 	}
 }
 
-// changed notes a new number of workers. The caller holds mu.
+// changed tells a new number of workers. The caller holds mu.
 func (c *Crew[T]) changed() {
-	c.noted = c.running
 	if c.opts.Changed != nil {
 		c.opts.Changed(c.running)
 	}
 }
 
-// announce tells of the last number that was noted.
 func (c *Crew[T]) announce() {
-	c.mu.Lock()
-	n := c.noted
-	c.mu.Unlock()
 	if c.opts.Announce != nil {
-		c.opts.Announce(n)
+		c.opts.Announce()
 	}
 }
 

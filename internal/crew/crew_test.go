@@ -168,12 +168,13 @@ func TestALimitThatFallsSendsWorkersAway(t *testing.T) {
 		limit.Store(8)
 		o := s.options(8, 0)
 		o.Limit = func() int { return int(limit.Load()) }
-		var told []int
-		o.Announce = func(n int) {
+		told := 0
+		o.Announce = func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			told = append(told, n)
-			assert.True(t, n == 8 || s.ended > 0, "who leaves has ended")
+			if told++; told > 1 {
+				assert.Positive(t, s.ended, "who leaves has ended")
+			}
 		}
 		late := 0
 		time.AfterFunc(10*time.Second, func() { limit.Store(2) })
@@ -187,8 +188,7 @@ func TestALimitThatFallsSendsWorkersAway(t *testing.T) {
 		assert.Equal(t, 2, late)
 		assert.Len(t, s.done, 200)
 		assert.Contains(t, s.history, 6)
-		assert.Contains(t, told, 2)
-		assert.Equal(t, 6, told[len(told)-1])
+		assert.Len(t, s.history, told)
 	})
 }
 
@@ -305,12 +305,12 @@ func TestWhoIsToldOfANumberOfWorkersHoldsNobodyUp(t *testing.T) {
 		s := &shop{latency: time.Second}
 		o := s.options(4, 4)
 		told := 0
-		o.Announce = func(n int) {
-			told = n
+		o.Announce = func() {
+			told++
 			time.Sleep(time.Minute) // as a log handler whose pipe is full
 			assert.InDelta(t, 100, s.work(), 0, "all is done meanwhile")
 		}
 		crew.Run(t.Context(), o, count(100), s.hire)
-		assert.Equal(t, 4, told)
+		assert.Equal(t, 1, told)
 	})
 }

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -179,10 +180,12 @@ func TestADownloadUnderTLSReadsAheadUnlessARateLimitsIt(t *testing.T) {
 	content := bytes.Repeat(pattern(1<<20), asAsked>>20+8)
 	for name, c := range map[string]struct {
 		limits []*rate.Limiter
+		cut    bool // there is no close_notify
 		want   bool
 	}{
-		"no limit": {[]*rate.Limiter{nil}, true},
-		"limited":  {[]*rate.Limiter{nil, rate.NewLimiter(1<<40, 1<<20)}, false},
+		"no limit": {[]*rate.Limiter{nil}, false, true},
+		"cut":      {nil, true, true},
+		"limited":  {[]*rate.Limiter{nil, rate.NewLimiter(1<<40, 1<<20)}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, server := tlsPair(t, tls.VersionTLS13)
@@ -190,8 +193,10 @@ func TestADownloadUnderTLSReadsAheadUnlessARateLimitsIt(t *testing.T) {
 			sent := result(func() error {
 				peer := tls.Server(theirs, server)
 				_, err := peer.Write(content)
-				_ = peer.Close()
-				return err
+				if c.cut {
+					return errors.Join(err, theirs.Close())
+				}
+				return errors.Join(err, peer.Close())
 			})
 			conn := &waiting{Conn: ours}
 			o := options(t)
@@ -202,6 +207,7 @@ func TestADownloadUnderTLSReadsAheadUnlessARateLimitsIt(t *testing.T) {
 			require.NoError(t, soon(t, sent))
 			got, err := io.ReadAll(d)
 			require.NoError(t, err)
+			assert.Equal(t, c.cut, d.Unauthenticated())
 			require.NoError(t, d.Close())
 			assert.True(t, bytes.Equal(content, got))
 			assert.Equal(t, c.want, conn.largest == 2<<20, conn.largest)
