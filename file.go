@@ -347,10 +347,10 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	ours := f.overlap()
 	from := f.at - int64(len(ours))
 	skip := int64(0)
-	r, err := s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{})
+	r, err := s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{Expected: now.Size - from})
 	if no := remotefs.Refused(err); no != nil && no.Command == "REST" {
 		skip = from
-		r, err = s.Retrieve(f.op.ctx, f.op.path, 0, session.TransferOptions{})
+		r, err = s.Retrieve(f.op.ctx, f.op.path, 0, session.TransferOptions{Expected: now.Size})
 	}
 	if err != nil {
 		return nil, err

@@ -335,6 +335,7 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 		return err
 	}
 	moving := d.moving(nil)
+	moving.Expected = now.Size - from
 	moving.Then = func() session.Ahead { return d.then(now) }
 	if f, ok := d.sink.(*sink.File); ok && !d.opts.NoSync {
 		moving.Meanwhile = f.Flush

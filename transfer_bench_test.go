@@ -1,10 +1,13 @@
 package ftpclient_test
 
 import (
+	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jlaffaye/ftp"
@@ -20,19 +23,23 @@ const benchSize = 64 * mib
 // rows of one run with one another, and with nothing else.
 func benchServer(b *testing.B) (*ftptest.Server, *ftpclient.Client) {
 	b.Helper()
-	srv := ftptest.Start(b, ftptest.Options{})
+	return benchServerWith(b, ftptest.Plain, ftpclient.ServerConfig{})
+}
+
+func benchServerWith(b *testing.B, mode ftptest.TLSMode, cfg ftpclient.ServerConfig) (*ftptest.Server, *ftpclient.Client) {
+	b.Helper()
+	srv := ftptest.Start(b, ftptest.Options{TLS: mode})
 	put(b, srv, "big", make([]byte, benchSize))
-	client, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{
-		"srv": {Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: ftpclient.Secret(srv.Password())},
-	}})
+	cfg.Host, cfg.Port, cfg.Username, cfg.Password = srv.Host(), srv.Port(), srv.User(), ftpclient.Secret(srv.Password())
+	client, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{"srv": cfg}})
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = client.Close() })
 	return srv, client
 }
 
-func bare(b *testing.B, srv *ftptest.Server) *ftp.ServerConn {
+func bare(b *testing.B, srv *ftptest.Server, opts ...ftp.DialOption) *ftp.ServerConn {
 	b.Helper()
-	conn, err := ftp.Dial(srv.Addr())
+	conn, err := ftp.Dial(srv.Addr(), opts...)
 	require.NoError(b, err)
 	require.NoError(b, conn.Login(srv.User(), srv.Password()))
 	b.Cleanup(func() { _ = conn.Quit() })
@@ -73,6 +80,50 @@ func BenchmarkDownload(b *testing.B) {
 		measure(b, func() error {
 			conn := rawSender(b, filepath.Join(srv.Dir(), "big"))
 			return writeFile(local, conn)
+		})
+	})
+}
+
+// counted is a socket whose reads are counted.
+type counted struct {
+	*net.TCPConn
+	reads *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	c.reads.Add(1)
+	return c.TCPConn.Read(p)
+}
+
+func BenchmarkDownloadTLS(b *testing.B) {
+	var reads atomic.Int64
+	srv, client := benchServerWith(b, ftptest.Explicit, ftpclient.ServerConfig{
+		TLS: ftpclient.TLSExplicit, InsecureSkipVerify: true,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &counted{conn.(*net.TCPConn), &reads}, nil
+		},
+	})
+	local := filepath.Join(b.TempDir(), "big")
+	b.Run("ours", func(b *testing.B) {
+		reads.Store(0)
+		measure(b, func() error {
+			_, err := client.Download(b.Context(), "srv", "big", local, &ftpclient.TransferOptions{NoSync: true})
+			return err
+		})
+		b.ReportMetric(float64(reads.Load())/float64(b.N), "reads/op")
+	})
+	b.Run("jlaffaye", func(b *testing.B) {
+		conn := bare(b, srv, ftp.DialWithExplicitTLS(&tls.Config{InsecureSkipVerify: true}))
+		measure(b, func() error {
+			r, err := conn.Retr("big")
+			if err != nil {
+				return err
+			}
+			return writeFile(local, r)
 		})
 	})
 }

@@ -276,7 +276,7 @@ func (v *verifier) prove(ctx context.Context, s *session.Session, name string, s
 	switch {
 	case v.mode == VerifyReadBack:
 		method = VerifiedReadBack
-		theirs, err = v.readBack(ctx, s, name)
+		theirs, err = v.readBack(ctx, s, name, size)
 	case v.asks:
 		method = VerifiedServerHash
 		theirs, err = v.askServer(ctx, s, name, size)
@@ -338,8 +338,10 @@ func (v *verifier) askServer(ctx context.Context, s *session.Session, name strin
 }
 
 // readBack digests the remote file by moving it here.
-func (v *verifier) readBack(ctx context.Context, s *session.Session, name string) (string, error) {
-	r, err := s.Retrieve(ctx, name, 0, v.moving)
+func (v *verifier) readBack(ctx context.Context, s *session.Session, name string, size int64) (string, error) {
+	moving := v.moving
+	moving.Expected = size
+	r, err := s.Retrieve(ctx, name, 0, moving)
 	if err != nil {
 		return "", err
 	}

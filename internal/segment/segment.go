@@ -192,7 +192,9 @@ func (c *Crew) work(ctx context.Context, s *session.Session, wanted func() bool,
 func (c *Crew) fetch(s *session.Session, t *Task, wanted func() bool) (moved int64, err error) {
 	at := t.From()
 	from := at - c.Partial.Before(at, c.Overlap)
-	r, err := s.Retrieve(t.Context, c.Remote, from, c.Moving)
+	moving := c.Moving
+	moving.Expected = c.Size - from // the server is not told where a range ends
+	r, err := s.Retrieve(t.Context, c.Remote, from, moving)
 	if err != nil {
 		return 0, err
 	}

@@ -156,6 +156,7 @@ func (s *Session) openData() (net.Conn, error) {
 		StallTimeout: s.cfg.StallTimeout,
 		Limits:       s.opts.Limits,
 		Moved:        s.opts.Moved,
+		Expected:     s.opts.Expected,
 		Consume:      s.consume,
 		Closed:       s.awaitFinal,
 		BrokenOff:    s.tickets.restore,

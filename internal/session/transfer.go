@@ -17,10 +17,11 @@ import (
 
 // TransferOptions says how content moves. The zero value is without limits.
 type TransferOptions struct {
-	Limits []*rate.Limiter // bytes per second; nil ones are skipped
-	Moved  func(n int)     // called for each piece that moved, in the goroutine of the transfer
-	Eager  bool            // an upload's content is no more than EagerSize and can be read again: see Store
-	Then   func() Ahead    // called once all content of a download or an Eager upload was moved: what is asked with the final reply
+	Limits   []*rate.Limiter // bytes per second; nil ones are skipped
+	Moved    func(n int)     // called for each piece that moved, in the goroutine of the transfer
+	Expected int64           // bytes that a download will bring, as far as is known; 0 or less: nobody knows
+	Eager    bool            // an upload's content is no more than EagerSize and can be read again: see Store
+	Then     func() Ahead    // called once all content of a download or an Eager upload was moved: what is asked with the final reply
 
 	Meanwhile func() // called once all content of a download has come, and the server is at work on what Then said
 }

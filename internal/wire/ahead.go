@@ -1,46 +1,41 @@
 package wire
 
-import (
-	"io"
-	"time"
-)
+import "time"
 
 const (
-	// muchWaiting is how much must have been found waiting, without a break, before a readAhead takes much at once. A file of a few MiB
-	// would pay for the trial, and have nothing of it.
-	muchWaiting = 32 << 20
-	// caughtUp is less than a sender leaves to be read that is faster than its reader.
-	caughtUp = 32 << 10
-	// worthwhile is how much is taken from a faster sender before it is caught up with: Pure-FTPd gave 40 MiB to 1.3 GiB on loopback,
-	// vsftpd and ProFTPD, which are no faster under TLS, 0 to 25 MiB.
-	worthwhile = 32 << 20
-	// fullRecord is what comes at least where the content goes on: the end of it, and of TLS, is not waited for.
-	fullRecord = 16 << 10
-	// standing is how long a reader that has caught up leaves the sender to itself.
-	standing = 4 * time.Millisecond
+	// wakeAt is how much stands in the socket before a reader that takes much at once is woken, and how much is left to come at least:
+	// the last bytes of a file, which a server may hold its end back for, must not be waited for.
+	wakeAt = 1 << 20
+	// fastBytes in fastTime is a line on which that is worth while, and whose next wakeAt bytes come well within patience.
+	fastBytes = 4 << 20
+	fastTime  = 20 * time.Millisecond
+	// patience is how long a reader waits to be woken, before it takes what there is.
+	patience = 20 * time.Millisecond
 )
 
-// readAhead takes from a socket at once what TLS, which asks for two records, would take in many reads: where the server is the
-// faster end, both wake each other less often, and a download takes six sevenths of the time. From a server that is no faster
-// it would do harm: a reader that has caught up is woken for each record, and takes the server's processor from it. So it then
-// pauses once, for something to stand in the socket, and reads as it is asked until as much was found waiting again, or far more
-// where it had caught up soon.
+// readAhead takes from a socket at once what TLS, which asks for two records, would take in many reads, and is woken for that only
+// (SO_RCVLOWAT): on a line on which processors are the limit, both ends wake each other less often, and a download takes four fifths of
+// the time. Without the option a reader that has caught up is woken for each record, and to ask for much does harm.
 type readAhead struct {
-	from    io.Reader
-	waiting int64   // bytes of the reads in a row that filled what they were given
-	enough  int64   // as many make it take much at once
-	taken   int64   // since then
-	caught  bool    // up with the sender, just now
-	buf     *[]byte // lent from then on
-	rest    []byte  // of buf, not handed on yet
-	err     error   // to be told after rest
+	sock *socket
+	fast time.Duration // fastBytes in that
+	wait time.Duration // for wakeAt bytes
+	left int64         // bytes to come at least
+	came int64         // bytes read as they were asked for
+	from time.Time     // when the first of those was asked for
+	much bool          // is taken at once
+	buf  *[]byte       // lent from then on
+	rest []byte        // of buf, not handed on yet
+	err  error         // to be told after rest
 }
 
-func newReadAhead(from io.Reader) *readAhead { return &readAhead{from: from, enough: muchWaiting} }
+func newReadAhead(sock *socket, left int64) *readAhead {
+	return &readAhead{sock: sock, fast: fastTime, wait: patience, left: left}
+}
 
 func (r *readAhead) Read(p []byte) (int, error) {
 	if len(r.rest) == 0 && r.err == nil {
-		if r.waiting < r.enough {
+		if !r.much {
 			return r.asked(p)
 		}
 		r.fill()
@@ -55,14 +50,15 @@ func (r *readAhead) Read(p []byte) (int, error) {
 }
 
 func (r *readAhead) asked(p []byte) (int, error) {
-	n, err := r.from.Read(p)
-	if r.waiting += int64(n); n < len(p) {
-		r.waiting = 0
+	if r.came == 0 {
+		r.from = time.Now()
 	}
-	if r.caught && n >= fullRecord {
-		time.Sleep(standing)
+	n, err := r.sock.take(p, r.sock.stall)
+	r.left -= int64(n)
+	if r.came += int64(n); r.came >= fastBytes {
+		r.much = r.left >= wakeAt && time.Since(r.from) <= r.fast && wakeFor(r.sock.Conn, wakeAt)
+		r.came = 0
 	}
-	r.caught = false
 	return n, err
 }
 
@@ -70,16 +66,17 @@ func (r *readAhead) fill() {
 	if r.buf == nil {
 		r.buf = large.Get().(*[]byte)
 	}
-	n, err := r.from.Read(*r.buf)
+	n, err := r.sock.take(*r.buf, r.wait)
+	late := n == 0 && timedOut(err)
+	if r.left -= int64(n); late || r.left < wakeAt {
+		r.much = false
+		wakeFor(r.sock.Conn, 1)
+	}
+	if late {
+		n, err = r.sock.take(*r.buf, r.sock.stall)
+		r.left -= int64(n)
+	}
 	r.rest, r.err = (*r.buf)[:n], err
-	r.taken += int64(n)
-	if n >= caughtUp || err != nil {
-		return
-	}
-	if r.taken < worthwhile {
-		r.enough *= 64
-	}
-	r.waiting, r.taken, r.caught = 0, 0, true
 }
 
 // release gives the buffer back; nothing may read any more.

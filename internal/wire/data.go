@@ -62,6 +62,7 @@ type DataOptions struct {
 	TLS          *tls.Config     // nil: plaintext
 	Limits       []*rate.Limiter // bytes per second, all of them obeyed; nil ones are skipped
 	Moved        func(n int)     // called for each piece of content moved; nil: nobody asks
+	Expected     int64           // bytes of content that a download will bring; 0 or less: nobody knows
 
 	// Consume takes all content at the first Read, which then reports the end: a listing is read row by row here, and
 	// jlaffaye, which drops what it cannot parse, sees none of it. An error of Consume is the connection's.
@@ -125,8 +126,8 @@ func (d *Data) open(raw net.Conn) {
 	d.conn = d.sock
 	d.attach(raw)
 	if d.opts.TLS != nil {
-		if !d.limited() {
-			d.sock.ahead = newReadAhead(readerFunc(d.sock.read))
+		if d.opts.Expected > fastBytes && !d.limited() {
+			d.sock.ahead = newReadAhead(d.sock, d.opts.Expected)
 		}
 		d.tls = tls.Client(d.sock, d.opts.TLS)
 		d.conn = d.tls

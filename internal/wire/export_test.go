@@ -1,7 +1,24 @@
 package wire
 
-// NewReadAhead is how a data connection under TLS reads its socket.
-var NewReadAhead = newReadAhead
+import (
+	"io"
+	"net"
+	"time"
+)
 
-// MuchWaiting makes it take much at once.
-const MuchWaiting = muchWaiting
+// NewReadAhead is how a data connection under TLS reads conn, from which left bytes are to come. A line is fast where 4 MiB come within
+// fast, and what was to come is waited for as long as wait.
+func NewReadAhead(conn net.Conn, left int64, fast, wait, stall time.Duration) io.Reader {
+	d := &deadlines{}
+	d.attach(conn)
+	r := newReadAhead(&socket{Conn: conn, deadlines: d, stall: stall}, left)
+	r.fast, r.wait = fast, wait
+	return r
+}
+
+// EveryLineIsFast for d.
+func (d *Data) EveryLineIsFast() {
+	if d.sock.ahead != nil {
+		d.sock.ahead.fast = time.Hour
+	}
+}

@@ -21,11 +21,12 @@ func (s *socket) Read(p []byte) (int, error) {
 	if s.ahead != nil {
 		return s.ahead.Read(p)
 	}
-	return s.read(p)
+	return s.take(p, s.stall)
 }
 
-func (s *socket) read(p []byte) (int, error) {
-	s.roll()
+// take reads within timeout; 0: the deadline stands.
+func (s *socket) take(p []byte, timeout time.Duration) (int, error) {
+	s.roll(timeout)
 	n, err := s.Conn.Read(p)
 	if n == 0 && errors.Is(err, io.EOF) {
 		s.ended = true
@@ -38,7 +39,7 @@ func (s *socket) read(p []byte) (int, error) {
 func (s *socket) Write(p []byte) (int, error) {
 	sent := 0
 	for {
-		s.roll()
+		s.roll(s.stall)
 		n, err := s.Conn.Write(p[sent:])
 		sent += n
 		if s.stall > 0 && n > 0 && sent < len(p) && timedOut(err) {
@@ -48,9 +49,9 @@ func (s *socket) Write(p []byte) (int, error) {
 	}
 }
 
-func (s *socket) roll() {
-	if s.stall > 0 {
-		s.arm(s.stall)
+func (s *socket) roll(timeout time.Duration) {
+	if timeout > 0 {
+		s.arm(timeout)
 	}
 }
 
