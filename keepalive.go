@@ -25,6 +25,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
 	"github.com/corexalgo/ftpclient/internal/socks"
+	"github.com/corexalgo/ftpclient/internal/wire"
 )
 
 // A server is one entry of Config.Servers with its connections.
@@ -171,7 +172,7 @@ func (s ServerConfig) tls() (*tls.Config, error) {
 
 // dialer opens connections as configured; direct tells that they lead to the server's own address.
 func (s ServerConfig) dialer() (dial socks.Dial, direct bool, err error) {
-	dial, direct = (&net.Dialer{KeepAliveConfig: tcpKeepAlive}).DialContext, true
+	dial, direct = (&net.Dialer{KeepAliveConfig: tcpKeepAlive, Control: wire.Unpaced}).DialContext, true
 	if s.DialContext != nil {
 		dial, direct = s.DialContext, false
 	}

@@ -1,0 +1,42 @@
+package wire_test
+
+import (
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/corexalgo/ftpclient/internal/wire"
+)
+
+// congestionControl is that of a connection to address whose Control is wire.Unpaced. To an address of the documentation's net nothing
+// is sent: it is looked at before it connects, and then given up.
+func congestionControl(t *testing.T, address string) (used string) {
+	t.Helper()
+	dialer := net.Dialer{Control: func(network, address string, conn syscall.RawConn) error {
+		require.NoError(t, wire.Unpaced(network, address, conn))
+		var err error
+		require.NoError(t, conn.Control(func(fd uintptr) {
+			used, err = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+		}))
+		require.NoError(t, err)
+		return net.ErrClosed
+	}}
+	_, err := dialer.DialContext(t.Context(), "tcp", address)
+	require.ErrorIs(t, err, net.ErrClosed)
+	return strings.TrimRight(used, "\x00")
+}
+
+func TestOnlyAConnectionWithinThisMachineIsUnpaced(t *testing.T) {
+	assert.Equal(t, "reno", congestionControl(t, "127.0.0.1:21"))
+	assert.Equal(t, "reno", congestionControl(t, "[::ffff:127.0.0.1]:21"))
+	usual := congestionControl(t, "192.0.2.1:21")
+	if usual != "reno" {
+		assert.Equal(t, usual, congestionControl(t, "[2001:db8::1]:21"))
+	}
+	require.NoError(t, wire.Unpaced("tcp", "no address", nil))
+}
