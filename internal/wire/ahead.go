@@ -66,14 +66,15 @@ func (r *readAhead) fill() {
 	if r.buf == nil {
 		r.buf = large.Get().(*[]byte)
 	}
-	n, err := r.sock.take(*r.buf, min(r.wait, r.sock.stall/64)) // so that a stall is seen no later than without
+	wait := min(r.wait, r.sock.stall/64)
+	n, err := r.sock.take(*r.buf, wait)
 	late := n == 0 && timedOut(err)
 	if r.left -= int64(n); late || r.left < wakeAt {
 		r.much = false
 		wakeFor(r.sock.Conn, 1)
 	}
 	if late {
-		n, err = r.sock.take(*r.buf, r.sock.stall)
+		n, err = r.sock.take(*r.buf, r.sock.stall-wait) // a stall is seen no later than without
 		r.left -= int64(n)
 	}
 	if r.rest = (*r.buf)[:n]; n == 0 || !timedOut(err) { // something came: it is no stall

@@ -50,7 +50,13 @@ func sending(t *testing.T, content []byte) (ours *asked, theirs *net.TCPConn) {
 // pull reads n bytes, asking for two records at a time.
 func pull(t *testing.T, r io.Reader, n int) []byte {
 	t.Helper()
-	return soon(t, result(func() []byte {
+	return soon(t, pulled(t, r, n))
+}
+
+// pulled pulls aside.
+func pulled(t *testing.T, r io.Reader, n int) <-chan []byte {
+	t.Helper()
+	return result(func() []byte {
 		all := make([]byte, 0, n+twoRecords)
 		for len(all) < n {
 			got, err := r.Read(all[len(all) : len(all)+twoRecords])
@@ -60,7 +66,7 @@ func pull(t *testing.T, r io.Reader, n int) []byte {
 			}
 		}
 		return all
-	}))
+	})
 }
 
 func TestMuchIsTakenAtOnceOnAFastLineUntilTheEndIsNear(t *testing.T) {
@@ -69,7 +75,7 @@ func TestMuchIsTakenAtOnceOnAFastLineUntilTheEndIsNear(t *testing.T) {
 	conn, theirs := sending(t, most)
 	r := wire.NewReadAhead(conn, int64(len(content)), time.Hour, time.Hour, time.Hour)
 	got := pull(t, r, len(most))
-	rest := result(func() []byte { return pull(t, r, 1) })
+	rest := pulled(t, r, 1)
 	<-time.After(20 * time.Millisecond) // it waits
 	write(t, theirs, string(content[len(most):]))
 	assert.True(t, bytes.Equal(content, append(got, soon(t, rest)...)))
@@ -108,7 +114,7 @@ func TestWhatComesSlowlyIsTakenBeforeMuchOfItIsThere(t *testing.T) {
 	got := pull(t, r, len(content))
 	assert.True(t, bytes.Equal(content, got))
 	require.Contains(t, conn.sizes, much)
-	came := result(func() []byte { return pull(t, r, 4) })
+	came := pulled(t, r, 4)
 	<-time.After(50 * time.Millisecond) // it waits for much, in vain, and then for anything
 	write(t, theirs, "slow")
 	assert.Equal(t, "slow", string(soon(t, came)))

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// wakeFor makes reads of conn that wait go on waiting until n bytes have come, or the end (SO_RCVLOWAT); false where it cannot. What does not
-// offer its socket, as TLS, cannot: it may hold bytes of its own.
+// wakeFor makes reads of conn that wait go on waiting until n bytes have come, or the end (SO_RCVLOWAT); false where it cannot. What
+// does not offer its socket, as TLS, cannot: it may hold bytes of its own.
 func wakeFor(conn net.Conn, n int) bool {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
