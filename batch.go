@@ -274,7 +274,7 @@ func (b *batch) run(p pass, last bool) {
 	}
 	defer b.staffed(0)
 	crew.Run(alive, crew.Options{
-		Workers: workers, Start: firstWorkers, Limit: b.limit, Work: b.work, Changed: b.staffed, Announce: b.announce,
+		Workers: workers, Start: firstWorkers, Limit: b.limit, Work: b.work, Stop: b.cancel, Changed: b.staffed, Announce: b.announce,
 	}, b.numbered(p.tasks(b), last), func() crew.Worker[task] { return &lane{batch: b} })
 }
 
@@ -381,9 +381,9 @@ func (b *batch) move(l *lane, t task) (*Result, error) {
 	}
 	x.place = place{batch: b, index: t.index, tree: t.tree, rel: t.rel, listed: t.listed, absent: t.absent}
 	if t.Direction == Up {
-		return x.finish(x.uploadFile(t.Local))
+		return x.call(x.uploadFile)
 	}
-	return x.finish(x.downloadFile())
+	return x.call(x.downloadFile)
 }
 
 // operation begins an operation of a worker. Shutdown, which lets the batch end in peace, does not refuse it.

@@ -3,6 +3,7 @@ package ftpclient_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -220,7 +221,8 @@ func TestIdleConnectionsAreKeptAliveAtTheBatchsOwnPaceAndCheckedBetweenBatches(t
 }
 
 func TestABatchFindsItsNumberOfWorkersByItself(t *testing.T) {
-	srv, client := serve(t, ftptest.Options{Latency: 4 * time.Millisecond}, func(sc *ftpclient.ServerConfig) { sc.MaxConns = 12 })
+	srv := ftptest.Start(t, ftptest.Options{Latency: 4 * time.Millisecond})
+	client, log := logging(t, srv, slog.LevelDebug, 12)
 	sow(t, filepath.Join(srv.Dir(), "there"), 900)
 	most := 0
 	_, err := client.DownloadDir(t.Context(), "srv", "there", t.TempDir(), &ftpclient.BatchOptions{OnFile: func(ftpclient.FileEvent) {
@@ -231,6 +233,8 @@ func TestABatchFindsItsNumberOfWorkersByItself(t *testing.T) {
 	require.NoError(t, err)
 	assert.Greater(t, most, 4)
 	assert.LessOrEqual(t, most, 12)
+	assert.Contains(t, log.String(), "msg=\"ftp batch workers\" workers=4\n")
+	assert.Contains(t, log.String(), fmt.Sprintf("msg=\"ftp batch workers\" workers=%d\n", most))
 }
 
 func TestShutdownLetsABatchEndInPeaceAndCloseDoesNot(t *testing.T) {

@@ -264,19 +264,23 @@ func (o *operation) wrap(err error) error {
 // use lends f a connection for one try. A reused connection that turns out to be dead, as it gives no reply at all, is
 // replaced once, free of charge: f must be safe to run again.
 func (o *operation) use(f func(*session.Session) error) error {
-	for free := true; ; free = false {
-		s, reused, done, err := o.borrow()
-		if err != nil {
-			return err
-		}
-		before := s.Replies()
-		err = f(s)
-		again := free && reused && err != nil && !s.Usable() && s.Replies() == before && o.ctx.Err() == nil && lost(err)
-		done()
-		if !again {
-			return err
-		}
+	stale, err := o.useOnce(f)
+	if stale {
+		_, err = o.useOnce(f)
 	}
+	return err
+}
+
+// useOnce tells besides whether the connection was one of before that had died unnoticed.
+func (o *operation) useOnce(f func(*session.Session) error) (stale bool, err error) {
+	s, reused, done, err := o.borrow()
+	if err != nil {
+		return false, err
+	}
+	defer done() // also where a callback of the caller's panics
+	before := s.Replies()
+	err = f(s)
+	return reused && err != nil && !s.Usable() && s.Replies() == before && o.ctx.Err() == nil && lost(err), err
 }
 
 // borrow gets a connection, until done; reused tells that it served somebody before.

@@ -29,7 +29,7 @@ func (c *Client) Copy(ctx context.Context, fromServer, from, toServer, to string
 	if err != nil {
 		return nil, err
 	}
-	return t.finish(t.copyFrom(fromServer, from))
+	return t.call(func() error { return t.copyFrom(fromServer, from) })
 }
 
 func (t *transfer) copyFrom(server, remote string) error {
@@ -43,19 +43,24 @@ func (t *transfer) copyFrom(server, remote string) error {
 	}
 	defer admitted()
 	for changes := 0; ; changes++ {
-		src, err := t.openOrigin(origin, remote)
-		if err != nil {
-			return err
-		}
-		key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%d",
-			origin.id, origin.cfg.Username, remote, src.id.Size, src.id.ModTime.UnixNano()))
-		err = t.upload(src, hex.EncodeToString(key[:6]))
-		src.close()
+		err := t.copyVersion(origin, remote)
 		if changes == maxChanges || !errors.Is(err, errOtherFile) {
 			return err
 		}
 		t.result.RestartReason = errChanged.Error()
 	}
+}
+
+// copyVersion copies the file as it is now.
+func (t *transfer) copyVersion(origin *server, remote string) error {
+	src, err := t.openOrigin(origin, remote)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%d",
+		origin.id, origin.cfg.Username, remote, src.id.Size, src.id.ModTime.UnixNano()))
+	return t.upload(src, hex.EncodeToString(key[:6]))
 }
 
 // openOrigin finds out which version of the file will be copied.

@@ -116,6 +116,21 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
+// logging is a client of srv, and its log from that level on.
+func logging(t *testing.T, srv *ftptest.Server, level slog.Level, maxConns int) (*ftpclient.Client, *safeBuffer) {
+	t.Helper()
+	var log safeBuffer
+	client, err := ftpclient.New(ftpclient.Config{
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})),
+		Servers: map[string]ftpclient.ServerConfig{"srv": {
+			Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: ftpclient.Secret(srv.Password()), MaxConns: maxConns,
+		}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	return client, &log
+}
+
 func TestASilentServerHoldsNobodyLongerThanItsContext(t *testing.T) {
 	srv := ftptest.Script(t, func(c *ftptest.Conn) { c.ReadLine() })
 	client := hostile(t, srv, func(c *ftpclient.ServerConfig) { c.ConnectTimeout = time.Minute })

@@ -96,19 +96,11 @@ func TestWhereSegmentsCannotBeOneConnectionFetchesAll(t *testing.T) {
 			o.DataRate = 20 * mib
 			srv := ftptest.Start(t, o)
 			put(t, srv, "f", content)
-			var log safeBuffer
-			client, err := ftpclient.New(ftpclient.Config{
-				Logger: slog.New(slog.NewTextHandler(&log, nil)),
-				Servers: map[string]ftpclient.ServerConfig{"srv": {
-					Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: ftpclient.Secret(srv.Password()),
-				}},
-			})
-			require.NoError(t, err)
-			defer func() { _ = client.Close() }()
+			client, log := logging(t, srv, slog.LevelInfo, 5)
 			local := filepath.Join(t.TempDir(), "f")
 			opts := in(4)
 			opts.SHA256 = sha(content)
-			_, err = client.Download(t.Context(), "srv", "f", local, opts)
+			_, err := client.Download(t.Context(), "srv", "f", local, opts)
 			require.NoError(t, err)
 			onlyFile(t, local, content)
 			assert.Contains(t, log.String(), "segment")
@@ -174,22 +166,28 @@ func TestALineThatIsCutAgainAndAgainEndsNoSegments(t *testing.T) {
 	}
 }
 
-func TestASegmentThatStallsIsTakenOver(t *testing.T) {
+func TestASegmentThatStallsOrIsSlowIsTakenOver(t *testing.T) {
 	content := randomBytes(t, 8*mib)
-	for skip := range 2 { // the first is the one that the download began with
-		srv, client := serve(t, ftptest.Options{
-			DataRate: 20 * mib,
-			Faults:   []ftptest.Fault{{Cmd: "RETR", Skip: skip, Times: 1, After: 100 << 10, Do: ftptest.StallData}},
-		}, many(4), func(cfg *ftpclient.ServerConfig) { cfg.StallTimeout = time.Hour })
-		put(t, srv, "f", content)
-		local := filepath.Join(t.TempDir(), "f")
-		opts := in(4)
-		opts.Retry = never()
-		result, err := client.Download(t.Context(), "srv", "f", local, opts)
-		require.NoError(t, err)
-		assert.Equal(t, 1, result.Attempts)
-		onlyFile(t, local, content)
-		assert.Equal(t, 1, srv.Stats().Faults)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, f := range []ftptest.Fault{
+		{Do: ftptest.StallData, After: 100 << 10},
+		{Do: ftptest.SlowData, After: 100 << 10, Rate: 10 << 10}, // three minutes for its share
+	} {
+		for f.Skip = range 2 { // the first is the one that the download began with
+			f.Cmd, f.Times = "RETR", 1
+			srv, client := serve(t, ftptest.Options{DataRate: 20 * mib, Faults: []ftptest.Fault{f}},
+				many(4), func(cfg *ftpclient.ServerConfig) { cfg.StallTimeout = time.Hour })
+			put(t, srv, "f", content)
+			local := filepath.Join(t.TempDir(), "f")
+			opts := in(4)
+			opts.Retry = never()
+			result, err := client.Download(ctx, "srv", "f", local, opts)
+			require.NoError(t, err)
+			assert.Equal(t, 1, result.Attempts)
+			onlyFile(t, local, content)
+			assert.Equal(t, 1, srv.Stats().Faults)
+		}
 	}
 }
 

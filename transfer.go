@@ -44,7 +44,8 @@ type TransferOptions struct {
 	Expected Checksum
 	// Existing says what to do about a target that is there already.
 	Existing ExistingPolicy
-	// Progress is told how far the transfer is, at most ten times a second, in its goroutine. nil: nobody is.
+	// Progress is told how far the transfer is, at most ten times a second, one call at a time: in the call's own goroutine, but
+	// with Segments, and in a batch, in others, too. A panic of it is the call's. nil: nobody is told.
 	Progress ProgressFunc
 	// Retry replaces the Client's RetryPolicy. nil: that one.
 	Retry *RetryPolicy
@@ -112,7 +113,7 @@ type transfer struct {
 	place  place
 }
 
-// newTransfer begins a call. Its finish must be called.
+// newTransfer begins a call, which must be made.
 func (c *Client) newTransfer(ctx context.Context, job Job, opts *TransferOptions) (*transfer, error) {
 	op, err := c.begin(ctx, job.Direction.String(), job.Server, job.Remote)
 	if err != nil {
@@ -149,10 +150,11 @@ func (t *transfer) check() error {
 	return t.opts.checkExpected()
 }
 
-// finish makes the call's result.
-func (t *transfer) finish(err error) (*Result, error) {
+// call moves the file, and makes the call's result.
+func (t *transfer) call(move func() error) (*Result, error) {
+	defer t.end() // also where a callback of the caller's panics
+	err := t.wrap(move())
 	t.result.Elapsed = time.Since(t.begun)
-	err = t.wrap(err)
 	switch { // skipped, or failed before anything moved: the call is still told of
 	case t.meter != nil:
 	case t.result.Skipped:
@@ -161,7 +163,6 @@ func (t *transfer) finish(err error) (*Result, error) {
 		t.start(1, -1, 0)
 	}
 	t.meter.done(err)
-	t.end()
 	return t.result, err
 }
 
@@ -193,7 +194,7 @@ func (c *Client) Download(ctx context.Context, server, remote, local string, opt
 	if err != nil {
 		return nil, err
 	}
-	return t.finish(t.downloadFile())
+	return t.call(t.downloadFile)
 }
 
 // DownloadTo streams a remote file into w. A retry continues where w is, after the same proofs as any resume; as w cannot
@@ -205,7 +206,7 @@ func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Wri
 	if err != nil {
 		return nil, err
 	}
-	return t.finish((&download{transfer: t, sink: sink.NewWriter(w)}).run())
+	return t.call((&download{transfer: t, sink: sink.NewWriter(w)}).run)
 }
 
 // Upload stores a local file at the remote path, making missing remote folders. The bytes go to a temporary remote name,
@@ -223,7 +224,7 @@ func (c *Client) Upload(ctx context.Context, server, local, remote string, opts 
 	if err != nil {
 		return nil, err
 	}
-	return t.finish(t.uploadFile(local))
+	return t.call(t.uploadFile)
 }
 
 // UploadFrom streams r to the remote path as Upload does. An error of r leaves no final file. A retry needs r to be an
@@ -236,7 +237,7 @@ func (c *Client) UploadFrom(ctx context.Context, server string, r io.Reader, rem
 	if err != nil {
 		return nil, err
 	}
-	return t.finish(t.uploadReader(r))
+	return t.call(func() error { return t.uploadReader(r) })
 }
 
 // An upload is one source on its way to a server.
@@ -256,8 +257,8 @@ type upload struct {
 	proved   *remotepart.Proof // what lies whole under the temporary name; nil: nothing does
 }
 
-func (t *transfer) uploadFile(local string) error {
-	src, err := source.Open(local)
+func (t *transfer) uploadFile() error {
+	src, err := source.Open(t.job.Local)
 	if err != nil {
 		return err
 	}

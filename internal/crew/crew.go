@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +37,7 @@ type Options struct {
 	// Work is what was done so far, in a unit of the caller's; with Workers 0 that number of workers is kept at which it grows
 	// fastest.
 	Work func() float64
+	Stop func() // ends Run's ctx, as a task has panicked; nil: the others are done before Run panics
 	// Changed is told each new number of workers, and must not wait: a lock is held. Announce is called afterwards, by who hires, or a
 	// worker who has ended.
 	Changed  func(n int)
@@ -58,6 +60,8 @@ type Crew[T any] struct {
 	spare  context.Context    //nolint:containedctx // of what is done meanwhile
 	rest   context.CancelFunc // ends it
 
+	panicked atomic.Pointer[any] // what a task panicked with; nil: none did
+
 	mu      sync.Mutex // guards what follows
 	wanted  int
 	running int
@@ -73,7 +77,7 @@ const maxWorkers = 1 << 10
 // Run has workers, made by hire, do all tasks. It returns when the last is done, or when ctx has ended and each worker
 // with it; then tasks are left. The stream runs in a goroutine of its own, a few tasks ahead. One that hangs after ctx
 // has ended is left behind, and ends when it comes to its next task. A panic of the stream's is Run's, once the tasks before it
-// are done.
+// are done. So is one of a task, once the other tasks under way have ended, as with ctx.
 func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func() Worker[T]) {
 	c := &Crew[T]{
 		opts: opts, hire: hire,
@@ -92,6 +96,9 @@ func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func(
 	}()
 	c.staff(ctx)
 	c.lead(ctx)
+	if panicked := c.panicked.Load(); panicked != nil {
+		panic(*panicked)
+	}
 	select {
 	case panicked := <-fed:
 		if panicked != nil {
@@ -165,16 +172,22 @@ func (c *Crew[T]) lead(ctx context.Context) {
 func (c *Crew[T]) finished(ctx context.Context) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.running == 0 && (ctx.Err() != nil || c.ended && len(c.queue) == 0 && len(c.back) == 0)
+	return c.running == 0 && (ctx.Err() != nil || c.over())
 }
+
+// over tells that no task is left but those under way. The caller holds mu.
+func (c *Crew[T]) over() bool { return c.ended && len(c.queue) == 0 && len(c.back) == 0 }
 
 // number is how many workers there should be. The caller holds mu.
 func (c *Crew[T]) number() int { return max(1, min(c.wanted, c.opts.Limit(), maxWorkers)) }
 
-// staff hires workers that are missing.
+// staff hires workers that are missing, if there may be something to do for them. The first sees for itself.
 func (c *Crew[T]) staff(ctx context.Context) {
 	c.mu.Lock()
 	missing := c.number() - c.running
+	if c.running > 0 && c.over() {
+		missing = 0
+	}
 	for range missing {
 		c.running++
 		c.group.Go(func() { c.work(ctx) })
@@ -219,6 +232,20 @@ func (c *Crew[T]) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running--
+	c.changed()
+}
+
+// do does a task.
+func (c *Crew[T]) do(ctx context.Context, w Worker[T], task T, a *ahead[T]) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.panicked.CompareAndSwap(nil, &p)
+			if c.opts.Stop != nil {
+				c.opts.Stop()
+			}
+		}
+	}()
+	w.Do(ctx, task, a)
 }
 
 // work is a worker's life.
@@ -236,7 +263,7 @@ func (c *Crew[T]) work(ctx context.Context) {
 			c.leave()
 			break
 		}
-		w.Do(ctx, task, a)
+		c.do(ctx, w, task, a)
 	}
 	w.End()
 	if surplus {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/corexalgo/ftpclient/internal/crew"
@@ -188,7 +189,7 @@ func TestALimitThatFallsSendsWorkersAway(t *testing.T) {
 		assert.Equal(t, 2, late)
 		assert.Len(t, s.done, 200)
 		assert.Contains(t, s.history, 6)
-		assert.Len(t, s.history, told)
+		assert.Equal(t, []int{5, 4, 3, 2, 1, 0}, s.history[told:], "nobody is hired when nothing is left to do")
 	})
 }
 
@@ -236,6 +237,35 @@ func TestAPanicOfTheStreamIsTheCallersOnceTheTasksBeforeItAreDone(t *testing.T) 
 		assert.Len(t, s.done, 5)
 		assert.Equal(t, s.hired, s.ended)
 	})
+}
+
+func TestAPanicOfATaskIsTheCallersOnceTheOthersHaveEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s := &shop{latency: time.Second}
+		o := s.options(3, 3)
+		o.Stop = cancel
+		assert.PanicsWithValue(t, "task", func() {
+			crew.Run(ctx, o, count(1000), func() crew.Worker[int] { return &clumsy{hand: s.hire().(*hand), drops: 10} })
+		})
+		require.Error(t, ctx.Err())
+		assert.Less(t, len(s.done), 20)
+		assert.Equal(t, s.hired, s.ended)
+	})
+}
+
+// clumsy is a hand whose task panics from the one with that number on.
+type clumsy struct {
+	*hand
+	drops int
+}
+
+func (c *clumsy) Do(ctx context.Context, task int, ahead crew.Ahead[int]) {
+	if task >= c.drops {
+		panic("task")
+	}
+	c.hand.Do(ctx, task, ahead)
 }
 
 func TestTheEndOfTheContextEndsAllAndLeavesTheRest(t *testing.T) {

@@ -19,6 +19,8 @@ const (
 	ResetData
 	// StallData moves no byte past After and keeps everything open until the client goes.
 	StallData
+	// SlowData moves Rate bytes a second past After.
+	SlowData
 	// NoCloseNotify ends a download under TLS at its true end but without close_notify; 226 follows.
 	NoCloseNotify
 	// CutControl closes the control connection when the command arrives, or, with After, once a transfer has
@@ -58,12 +60,13 @@ type Fault struct {
 	Do    Action
 	Reply string        // without line end; a 421 also closes the control connection
 	Delay time.Duration // of SlowFinal
+	Rate  int64         // of SlowData
 }
 
 // transferOnly tells whether f makes sense for transfers and nothing else.
 func (f *Fault) transferOnly() bool {
 	switch f.Do {
-	case CutData, CutDataSilently, ResetData, StallData, NoCloseNotify, LateRefuse, CorruptData, CorruptUpload:
+	case CutData, CutDataSilently, ResetData, StallData, SlowData, NoCloseNotify, LateRefuse, CorruptData, CorruptUpload:
 		return true
 	case CutControl, CutBoth:
 		return f.After > 0
@@ -74,7 +77,7 @@ func (f *Fault) transferOnly() bool {
 
 // stops tells whether f strikes in the middle of the content.
 func (f *Fault) stops() bool {
-	return f != nil && f.transferOnly() && f.Do != NoCloseNotify && !f.corrupts()
+	return f != nil && f.transferOnly() && !f.is(SlowData, NoCloseNotify) && !f.corrupts()
 }
 
 func (f *Fault) corrupts() bool {

@@ -166,16 +166,24 @@ func (t *transfer) window(buf []byte) []byte {
 	if t.fault.stops() {
 		size = min(size, t.fault.After-t.moved)
 	}
-	if rate := t.s.srv.opts.DataRate; rate > 0 {
+	if rate := t.pace(); rate > 0 {
 		size = min(size, max(1, rate/50))
 	}
 	return buf[:size]
 }
 
 func (t *transfer) rate(n int) {
-	if rate := t.s.srv.opts.DataRate; rate > 0 && n > 0 {
+	if rate := t.pace(); rate > 0 && n > 0 {
 		t.s.srv.sleep(time.Duration(n) * time.Second / time.Duration(rate))
 	}
+}
+
+// pace is how many bytes a second move now; 0: as many as can.
+func (t *transfer) pace() int64 {
+	if t.fault.is(SlowData) && t.moved >= t.fault.After {
+		return t.fault.Rate
+	}
+	return t.s.srv.opts.DataRate
 }
 
 func (t *transfer) corrupt(p []byte) {

@@ -18,14 +18,17 @@ const (
 
 	// On a slow line a rest that would take its worker this long, and has this many bytes, is worth it, too.
 	slow      = 2 * time.Second
-	leastSlow = 128 << 10
+	leastSlow = 32 << 10
+
+	// A pace is that of the last second or two: a line may become slow after most of a range.
+	paceOver = time.Second
 
 	look = 250 * time.Millisecond // how often those who wait look whether somebody became slow
 )
 
 // A Plan says which of the missing bytes of a file are fetched by whom. Whoever is done with a range takes another one that
-// nobody fetches, or else some of the largest one that is being fetched. A Plan knows no network and is safe for concurrent
-// use.
+// nobody fetches, or else some of one that is being fetched: of the one that is slow and would take longest, else of the largest.
+// A Plan knows no network and is safe for concurrent use.
 type Plan struct {
 	size int64
 
@@ -58,9 +61,16 @@ type Task struct {
 	plan     *Plan
 	from     int64
 	at, to   int64
-	begun    time.Time
 	moved    time.Time // when the last bytes came
+	seen     mark      // where it was, at most paceOver ago as long as bytes come
+	before   mark      // and paceOver before that
 	released bool
+}
+
+// A mark is where a task was once.
+type mark struct {
+	when time.Time
+	at   int64
 }
 
 // Take returns a range to fetch. It waits while there is none but may be one later; nil says that nothing is left. Shares is
@@ -70,7 +80,7 @@ func (p *Plan) Take(ctx context.Context, shares int) (t *Task, err error) {
 		r, ok := p.next(shares)
 		if ok {
 			now := time.Now()
-			t = &Task{plan: p, from: r.From, at: r.From, to: r.To, begun: now, moved: now}
+			t = &Task{plan: p, from: r.From, at: r.From, to: r.To, moved: now, seen: mark{now, r.From}, before: mark{now, r.From}}
 			t.Context, t.Close = context.WithCancel(ctx)
 			p.busy = append(p.busy, t)
 		}
@@ -82,7 +92,7 @@ func (p *Plan) Take(ctx context.Context, shares int) (t *Task, err error) {
 // Await waits until there is something to take, and reports false when there will be nothing any more.
 func (p *Plan) Await(ctx context.Context) (some bool) {
 	err := p.wait(ctx, func() bool {
-		some = len(p.free) > 0 || p.stuck() != nil || p.largest() != nil
+		some = len(p.free) > 0 || p.stuck() != nil || p.shareable() != nil
 		return some
 	})
 	return some && err == nil
@@ -126,7 +136,7 @@ func (p *Plan) next(shares int) (r partfile.Range, ok bool) {
 		t.Close()
 		return r, true
 	}
-	t := p.largest()
+	t := p.shareable()
 	if t == nil {
 		return r, false
 	}
@@ -152,13 +162,18 @@ func (p *Plan) stuck() *Task {
 	return nil
 }
 
-// largest is the task with the largest rest, if that is worth to be shared.
-func (p *Plan) largest() *Task {
+// shareable is the task whose rest is worth to be shared most.
+func (p *Plan) shareable() *Task {
 	i := largestOf(p.busy, (*Task).rest)
 	if i < 0 {
 		return nil
 	}
 	t := p.busy[i]
+	for _, other := range p.busy {
+		if other.rest() >= leastSlow && other.remaining() >= max(slow, t.remaining()) {
+			t = other
+		}
+	}
 	if rest := t.rest(); rest < 2*Least && (rest < leastSlow || t.remaining() < slow) {
 		return nil
 	}
@@ -177,13 +192,13 @@ func largestOf[T any](all []T, size func(T) int64) int {
 
 func (t *Task) rest() int64 { return t.to - t.at }
 
-// remaining is how long the rest takes at the pace until now.
+// remaining is how long the rest takes at the pace of late. What has just begun is not slow.
 func (t *Task) remaining() time.Duration {
-	elapsed := time.Since(t.begun)
-	if t.at == t.from {
+	elapsed, moved := time.Since(t.before.when), t.at-t.before.at
+	if moved == 0 || elapsed < paceOver {
 		return elapsed
 	}
-	return time.Duration(float64(elapsed) / float64(t.at-t.from) * float64(t.rest()))
+	return time.Duration(float64(elapsed) / float64(moved) * float64(t.rest()))
 }
 
 // From is where the range begins.
@@ -195,13 +210,16 @@ func (t *Task) Accept(n int) (at int64, take int, done, last bool) {
 	p := t.plan
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n > 0 {
-		t.moved = time.Now()
-	}
 	for int64(n) >= t.rest() && t.extend() {
 	}
 	at, take = t.at, int(min(int64(n), t.rest()))
 	t.at += int64(take)
+	if n > 0 {
+		t.moved = time.Now()
+		if t.moved.Sub(t.seen.when) >= paceOver {
+			t.before, t.seen = t.seen, mark{t.moved, t.at}
+		}
+	}
 	return at, take, t.at == t.to, t.at == p.size
 }
 

@@ -107,7 +107,7 @@ func TestAFileWithoutMissingBytesStillNeedsItsEndConfirmed(t *testing.T) {
 
 func TestARangeOfWhichNoByteComesIsTakenAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := segment.NewPlan(100<<10, all(100<<10), 2*time.Second)
+		p := segment.NewPlan(30<<10, all(30<<10), 2*time.Second)
 		stuck := take(t, p, 0)
 		_, n, _, _ := stuck.Accept(1000)
 		require.Equal(t, 1000, n)
@@ -142,6 +142,71 @@ func TestASlowRestIsSharedEvenIfItIsSmall(t *testing.T) {
 		assert.Greater(t, task.From(), int64(mib/3))
 		finish(t, task)
 		time.Sleep(time.Hour)
+	})
+}
+
+// come has bytes come for a task, so many each tenth of a second.
+func come(task *segment.Task, tenths, bytes int) {
+	for range tenths {
+		time.Sleep(100 * time.Millisecond)
+		task.Accept(bytes)
+	}
+}
+
+func TestWhatBecomesSlowLateIsSharedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := segment.NewPlan(32*mib, all(32*mib), 0)
+		late := take(t, p, 0)
+		come(late, 60, mib/2)
+		go come(late, 100, 2<<10)
+		begun := time.Now()
+		take(t, p, 0)
+		assert.InDelta(t, 0, time.Since(begun).Seconds(), 0.1, "2 MiB are left")
+
+		p = segment.NewPlan(31*mib+mib/2, all(31*mib+mib/2), 0)
+		late = take(t, p, 0)
+		come(late, 60, mib/2)
+		go come(late, 100, 2<<10)
+		begun = time.Now()
+		take(t, p, 0)
+		assert.Less(t, time.Since(begun), 4*time.Second)
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestWhatHasJustBegunIsNotSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := segment.NewPlan(mib, all(mib), 0)
+		begun := take(t, p, 0)
+		go come(begun, 9, 1000)
+		ctx, cancel := context.WithTimeout(t.Context(), 950*time.Millisecond)
+		defer cancel()
+		_, err := p.Take(ctx, 0)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestALittleOfASlowRestIsSharedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := segment.NewPlan(100<<10, all(100<<10), 0)
+		slow := take(t, p, 0)
+		go come(slow, 30, 512)
+		task := take(t, p, 0)
+		assert.Greater(t, task.From(), int64(40<<10))
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestTheOneThatWouldTakeLongestIsSharedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := segment.NewPlan(40*mib, []partfile.Range{{From: 0, To: 30 * mib}, {From: 31 * mib, To: 40 * mib}}, 0)
+		large, slow := take(t, p, 0), take(t, p, 0)
+		require.EqualValues(t, 31*mib, slow.From())
+		var both sync.WaitGroup
+		both.Go(func() { come(large, 20, mib/2) })
+		both.Go(func() { come(slow, 20, 10<<10) })
+		both.Wait()
+		assert.Greater(t, take(t, p, 0).From(), int64(31*mib))
 	})
 }
 

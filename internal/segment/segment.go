@@ -69,7 +69,8 @@ type Crew struct {
 	dismiss context.CancelFunc // helpers look for no more work
 	abandon context.CancelFunc // their connections end
 	moved   atomic.Int64
-	held    atomic.Int64 // content written, whoever fetched it
+	panics  atomic.Pointer[any] // what a helper panicked with; nil: none did
+	held    atomic.Int64        // content written, whoever fetched it
 }
 
 // Running tells that there may be helpers at work.
@@ -98,6 +99,7 @@ func (c *Crew) hire(ctx context.Context) {
 	c.dismiss = dismiss
 	for range c.Workers - 1 {
 		c.helpers.Go(func() {
+			defer c.recover()
 			if err := c.help(ctx, looking); err != nil && looking.Err() == nil && c.Plan.Err() == nil {
 				c.Log.Info("ftp segment goes to the other connections", slog.String("cause", err.Error()))
 			}
@@ -105,8 +107,17 @@ func (c *Crew) hire(ctx context.Context) {
 	}
 }
 
+// recover keeps a helper's panic for Dismiss: those who call Work and Dismiss can recover from one of their callbacks, and a
+// goroutine that they have not started must not end their process.
+func (c *Crew) recover() {
+	if p := recover(); p != nil {
+		c.panics.CompareAndSwap(nil, &p)
+		c.Plan.Fail(errOver)
+	}
+}
+
 // Dismiss ends what helpers still do and waits for them. It returns how many bytes of content all transfers moved since the
-// last call.
+// last call. A helper's panic is Dismiss's own, once.
 func (c *Crew) Dismiss() int64 {
 	if c == nil {
 		return 0
@@ -117,6 +128,9 @@ func (c *Crew) Dismiss() int64 {
 		defer time.AfterFunc(parting, c.abandon).Stop()
 	}
 	c.helpers.Wait()
+	if p := c.panics.Swap(nil); p != nil {
+		panic(*p)
+	}
 	return c.moved.Swap(0)
 }
 

@@ -78,6 +78,9 @@ func (s *Session) Close() {
 	}
 	s.broken = true
 	s.Forget()
+	if s.data != nil { // a panic has ended the operation
+		_ = s.data.Abort()
+	}
 	_ = s.ctl.Close()
 }
 
