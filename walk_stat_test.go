@@ -250,6 +250,34 @@ func TestAnUntrueSTATIsNotBelieved(t *testing.T) {
 	}
 }
 
+// A server that shows the current directory, whatever it was asked for, is right only about that one.
+func TestASTATThatIgnoresItsArgumentIsNotBelieved(t *testing.T) {
+	for _, root := range []string{"", "/", "/../", "r", "/r", "r/.."} {
+		var trees [2][]ftpclient.Entry
+		for i, style := range []ftptest.StatStyle{ftptest.StatLibrary, ftptest.StatCurrent} { // the first is of no use
+			srv, client := serve(t, ftptest.Options{NoMLSD: true, Stat: style}, oneConnection)
+			for _, name := range []string{"f", "d/f", "d/e/f", "r/f", "r/d/f", "r/d/e/f"} {
+				put(t, srv, name, []byte("x"))
+			}
+			for range 2 {
+				trees[i] = all(t, client, root, coarse)
+			}
+		}
+		assert.Equal(t, trees[0], trees[1], "%q", root)
+	}
+}
+
+func TestAnAbsoluteRootIsProvedToo(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{NoMLSD: true, Stat: ftptest.StatVSFTPD}, oneConnection)
+	grove(t, srv, 8)
+	for _, root := range []string{"/r", "/", ""} {
+		all(t, client, root, coarse)
+		srv.ResetStats()
+		all(t, client, root, coarse)
+		assert.Zero(t, srv.Stats().Commands["LIST"], root)
+	}
+}
+
 // After the proof a directory can still be one that STAT does not show.
 func TestAfterTheProofOnlyWholeAnswersCount(t *testing.T) {
 	for name, answer := range map[string]string{

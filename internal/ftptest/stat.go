@@ -13,12 +13,16 @@ const (
 	StatVSFTPD                    // names with a dot with or without "-a"; nothing of what is absent
 	StatProFTPD                   // the same, rows indented by a blank; 450 for what is absent
 	StatPureFTPD                  // names with a dot with "-a" only; nothing of what is absent
+	StatCurrent                   // as StatVSFTPD, but always the current directory
 )
 
 // stat answers STAT of a path in the style asked for, with the rows that LIST has.
 func (s *session) stat(c command, fault *Fault) error {
 	style := s.srv.opts.Stat
 	path, all := strings.CutPrefix(c.arg, "-a ")
+	if style == StatCurrent {
+		path = "."
+	}
 	raw, err := s.ask("STAT " + path)
 	if err != nil {
 		return err

@@ -141,6 +141,15 @@ func (s *Session) findHome() error {
 	return err
 }
 
+// homeQuestion is findHome as part of a group; where it fails the home stays unknown.
+func (s *Session) homeQuestion() question {
+	return question{[]string{"PWD"}, func(_ *kept, r []reply.Reply) {
+		if home, err := reply.Path(r[0]); err == nil {
+			s.home = home
+		}
+	}}
+}
+
 func (l *list) run(dir string) error {
 	s := l.s
 	arg, err := s.encode(dir)

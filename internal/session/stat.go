@@ -26,6 +26,7 @@ const (
 type Stated struct {
 	entries []listing.Entry
 	whole   bool // it is a directory, and all of its rows were read
+	here    bool // it may be the current one, which a server that ignores the argument shows, too
 	faulty  bool // rows that nobody can read: a data listing tells of them
 }
 
@@ -91,11 +92,15 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 		return all, nil
 	}
 	var data Ahead
-	if !s.Proven() {
+	proven := s.Proven()
+	if !proven {
 		data = Ahead{Data: true, Dial: true}
 	}
 	err := s.do(ctx, func() error {
 		questions := s.questions(data)
+		if !proven && s.home == "" && slices.ContainsFunc(dirs, path.IsAbs) {
+			questions = append(questions, s.homeQuestion())
+		}
 		if err := s.ctl.Send(slices.Concat(lines, []string{"NOOP"}, linesOf(questions))...); err != nil {
 			return err
 		}
@@ -128,6 +133,11 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 			return s.statFailed(err)
 		}
 		s.keep(questions, replies)
+		for i, st := range all {
+			if st != nil {
+				st.here = s.mayBeHere(dirs[i])
+			}
+		}
 		s.proof().lost.Store(0)
 		return nil
 	})
@@ -138,6 +148,16 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 }
 
 var errOtherReplies = fmt.Errorf("%w: a group of STAT has other replies", reply.ErrMalformed)
+
+// mayBeHere tells a directory that may be the current one, the login directory, by its name.
+func (s *Session) mayBeHere(dir string) bool {
+	dir = path.Clean(dir)
+	if !path.IsAbs(dir) {
+		return dir == "." || dir == ".." || strings.HasPrefix(dir, "../")
+	}
+	arg, err := s.encode(dir)
+	return err != nil || s.home == "" || arg == path.Clean(s.home)
+}
 
 // answers reads the replies to lines.
 func (s *Session) answers(lines []string) (replies []reply.Reply, err error) {

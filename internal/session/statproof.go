@@ -131,7 +131,8 @@ func (s *Session) Accept(st *Stated) ([]listing.Entry, bool) {
 }
 
 // Prove compares st with what a data listing of the same directory has shown just now, which was read whole and without
-// faults. Once they differ STAT is never asked again.
+// faults. Once they differ STAT is never asked again. That they are equal proves nothing of a directory that may be the current
+// one: a server that ignores the argument of STAT would show it under each name below, too.
 func (s *Session) Prove(st *Stated, data []listing.Entry) {
 	p := s.proof()
 	if st == nil || st.faulty || (st.whole && len(data) == 0) { // nothing to see
@@ -154,6 +155,9 @@ func (s *Session) Prove(st *Stated, data []listing.Entry) {
 	entries, k := adapt.apply(st.entries)
 	if !sameEntries(entries, data, !s.usesMLSD()) {
 		p.off.Store(true)
+		return
+	}
+	if st.here {
 		return
 	}
 	if all&dotted != 0 && adapt.hidden {
