@@ -64,7 +64,9 @@ func BenchmarkColdTree(b *testing.B) {
 				require.Equal(b, 32, result.Succeeded)
 				_ = client.Close()
 			}
-			b.ReportMetric(float64(srv.Stats().Commands["PASS"])/float64(b.N), "logins/op")
+			stats := srv.Stats()
+			b.ReportMetric(float64(stats.Commands["PASS"])/float64(b.N), "logins/op")
+			b.ReportMetric(float64(stats.RoundTrips)/float64(b.N), "roundtrips/op")
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(latency), "waits/op")
 		})
 	}

@@ -35,7 +35,9 @@ func BenchmarkSegments(b *testing.B) {
 				}
 				seconds := b.Elapsed().Seconds() / float64(b.N)
 				b.ReportMetric(float64(size)/rate/seconds, "connections'-worth")
-				b.ReportMetric(float64(srv.Stats().Commands["RETR"])/float64(b.N), "RETR/op")
+				stats := srv.Stats()
+				b.ReportMetric(float64(stats.Commands["RETR"])/float64(b.N), "RETR/op")
+				b.ReportMetric(float64(stats.RoundTrips)/float64(b.N), "roundtrips/op")
 			})
 		}
 	}

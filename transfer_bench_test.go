@@ -46,29 +46,32 @@ func bare(b *testing.B, srv *ftptest.Server, opts ...ftp.DialOption) *ftp.Server
 	return conn
 }
 
-func measure(b *testing.B, f func() error) {
+// measure runs f, which moves benchSize bytes, and tells what srv saw of it. The server's allocations count, too.
+func measure(b *testing.B, srv *ftptest.Server, f func() error) {
 	b.Helper()
 	b.SetBytes(benchSize)
 	b.ReportAllocs()
+	before := srv.Stats().RoundTrips
 	for b.Loop() {
 		if err := f(); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(srv.Stats().RoundTrips-before)/float64(b.N), "roundtrips/op")
 }
 
 func BenchmarkDownload(b *testing.B) {
 	srv, client := benchServer(b)
 	local := filepath.Join(b.TempDir(), "big")
 	b.Run("ours", func(b *testing.B) {
-		measure(b, func() error {
+		measure(b, srv, func() error {
 			_, err := client.Download(b.Context(), "srv", "big", local, &ftpclient.TransferOptions{NoSync: true})
 			return err
 		})
 	})
 	b.Run("jlaffaye", func(b *testing.B) {
 		conn := bare(b, srv)
-		measure(b, func() error {
+		measure(b, srv, func() error {
 			r, err := conn.Retr("big")
 			if err != nil {
 				return err
@@ -77,7 +80,7 @@ func BenchmarkDownload(b *testing.B) {
 		})
 	})
 	b.Run("socket", func(b *testing.B) {
-		measure(b, func() error {
+		measure(b, srv, func() error {
 			conn := rawSender(b, filepath.Join(srv.Dir(), "big"))
 			return writeFile(local, conn)
 		})
@@ -110,7 +113,7 @@ func BenchmarkDownloadTLS(b *testing.B) {
 	local := filepath.Join(b.TempDir(), "big")
 	b.Run("ours", func(b *testing.B) {
 		reads.Store(0)
-		measure(b, func() error {
+		measure(b, srv, func() error {
 			_, err := client.Download(b.Context(), "srv", "big", local, &ftpclient.TransferOptions{NoSync: true})
 			return err
 		})
@@ -118,7 +121,7 @@ func BenchmarkDownloadTLS(b *testing.B) {
 	})
 	b.Run("jlaffaye", func(b *testing.B) {
 		conn := bare(b, srv, ftp.DialWithExplicitTLS(&tls.Config{InsecureSkipVerify: true}))
-		measure(b, func() error {
+		measure(b, srv, func() error {
 			r, err := conn.Retr("big")
 			if err != nil {
 				return err
@@ -130,28 +133,39 @@ func BenchmarkDownloadTLS(b *testing.B) {
 
 func BenchmarkUpload(b *testing.B) {
 	srv, client := benchServer(b)
+	benchUpload(b, srv, client)
+	b.Run("socket", func(b *testing.B) {
+		from := filepath.Join(srv.Dir(), "big")
+		measure(b, srv, func() error {
+			return writeFile(filepath.Join(srv.Dir(), "up"), rawSender(b, from))
+		})
+	})
+}
+
+func BenchmarkUploadTLS(b *testing.B) {
+	srv, client := benchServerWith(b, ftptest.Explicit, ftpclient.ServerConfig{TLS: ftpclient.TLSExplicit, InsecureSkipVerify: true})
+	benchUpload(b, srv, client, ftp.DialWithExplicitTLS(&tls.Config{InsecureSkipVerify: true}))
+}
+
+func benchUpload(b *testing.B, srv *ftptest.Server, client *ftpclient.Client, opts ...ftp.DialOption) {
+	b.Helper()
 	local := filepath.Join(b.TempDir(), "big")
 	require.NoError(b, os.WriteFile(local, make([]byte, benchSize), 0o600))
 	b.Run("ours", func(b *testing.B) {
-		measure(b, func() error {
+		measure(b, srv, func() error {
 			_, err := client.Upload(b.Context(), "srv", local, "up", nil)
 			return err
 		})
 	})
 	b.Run("jlaffaye", func(b *testing.B) {
-		conn := bare(b, srv)
-		measure(b, func() error {
+		conn := bare(b, srv, opts...)
+		measure(b, srv, func() error {
 			f, err := os.Open(local)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = f.Close() }()
 			return conn.Stor("up", f)
-		})
-	})
-	b.Run("socket", func(b *testing.B) {
-		measure(b, func() error {
-			return writeFile(filepath.Join(srv.Dir(), "up"), rawSender(b, local))
 		})
 	})
 }

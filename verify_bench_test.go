@@ -59,6 +59,7 @@ func BenchmarkVerify(b *testing.B) {
 		}{{"none", ftpclient.VerifyNone}, {"size", ftpclient.VerifySize}, {"best", ftpclient.VerifyBest}} {
 			b.Run(direction+"/"+mode.name, func(b *testing.B) {
 				b.SetBytes(verifySize)
+				b.ReportAllocs()
 				before := cpu(b)
 				for b.Loop() {
 					require.NoError(b, moves[direction](b.Context(), mode.mode))

@@ -80,6 +80,15 @@ func (s *treeServer) wait(n int) {
 	}
 }
 
+// trips tells how many there were, and counts anew.
+func (s *treeServer) trips() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.roundTrips
+	s.roundTrips = 0
+	return n
+}
+
 func (s *treeServer) session(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	data, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // at once
@@ -162,6 +171,13 @@ func BenchmarkWalk(b *testing.B) {
 			return content[1+strings.Count(dir, "/")]
 		}
 	}
+	size := func(coarse bool) int64 { // of all rows
+		s := &content
+		if coarse {
+			s = &stated
+		}
+		return int64(len(s[0]) + tops*len(s[1]) + tops*subs*len(s[2]))
+	}
 	const listings, entries = 1 + tops + tops*subs, tops + tops*subs + files*(1+tops+tops*subs)
 	for _, latency := range []time.Duration{0, 20 * time.Millisecond} {
 		var one time.Duration
@@ -184,7 +200,8 @@ func BenchmarkWalk(b *testing.B) {
 					return n
 				}
 				walk(ftpclient.WalkOptions{MaxDepth: 2, Exclude: []string{"directory-[1-3]?"}}, func(int) {}) // connects
-				srv.roundTrips = 0
+				srv.trips()
+				b.SetBytes(size(c.coarse))
 				before := liveHeap()
 				var peak, allocs uint64
 				for b.Loop() {
@@ -206,7 +223,7 @@ func BenchmarkWalk(b *testing.B) {
 				if perEntry > allocsPerEntry {
 					b.Errorf("%.1f allocations per entry, and the budget is %d", perEntry, allocsPerEntry)
 				}
-				b.ReportMetric(float64(srv.roundTrips)/float64(b.N*listings), "roundtrips/dir")
+				b.ReportMetric(float64(srv.trips())/float64(b.N*listings), "roundtrips/dir")
 				b.ReportMetric(float64(peak)/1024, "peak-KiB")
 				took := b.Elapsed() / time.Duration(b.N)
 				if workers == 1 && !c.coarse {
@@ -231,6 +248,8 @@ func BenchmarkListHuge(b *testing.B) {
 	require.NoError(b, client.Ping(b.Context(), "srv"))
 	before := liveHeap()
 	var kept []ftpclient.Entry
+	b.SetBytes(int64(rows.Len()))
+	srv.trips()
 	allocs := -mallocs()
 	for b.Loop() {
 		var err error
@@ -243,6 +262,7 @@ func BenchmarkListHuge(b *testing.B) {
 	if perEntry > allocsPerRow {
 		b.Errorf("%.1f allocations per entry, and the budget is %d", perEntry, allocsPerRow)
 	}
+	b.ReportMetric(float64(srv.trips())/float64(b.N), "roundtrips/op")
 	b.ReportMetric(float64(liveHeap()-before)/entries, "heap-B/entry")
 	runtime.KeepAlive(kept)
 }

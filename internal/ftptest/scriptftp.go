@@ -49,6 +49,12 @@ func (s *store) get(name string) (string, bool) {
 	return content, ok
 }
 
+func (s *store) rename(from, to string) {
+	if content, ok := s.get(from); ok {
+		s.put(to, content)
+	}
+}
+
 func (s *store) put(name, content string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,6 +66,7 @@ type scriptFTP struct {
 	store  *store
 	answer Answer
 	data   *DataListener
+	from   string // of RNFR
 	rest   int
 }
 
@@ -102,6 +109,12 @@ func (f *scriptFTP) run() {
 		case isListing(c.cmd):
 			f.send(c.cmd)
 		default:
+			switch c.cmd {
+			case "RNFR":
+				f.from = c.arg
+			case "RNTO":
+				f.store.rename(f.from, c.arg)
+			}
 			reply, ok := scriptReplies[c.cmd]
 			if !ok {
 				reply = "500 Unknown command"
