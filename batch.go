@@ -85,7 +85,7 @@ type BatchOptions struct {
 	// StopOnError ends the call when a file has failed; the others under way are broken off, and may be resumed.
 	StopOnError bool
 	// OnFile is told when a file begins and when it is done, exactly once each. Its calls never overlap, and the worker
-	// waits for each. nil: nobody is told.
+	// waits for each. A panic of it ends the batch, and is the call's. nil: nobody is told.
 	OnFile func(FileEvent)
 
 	// Include are patterns of the files that DownloadDir and UploadDir move, all if there are none: doublestar globs such as
@@ -247,12 +247,12 @@ func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, kno
 	if name != "" {
 		_ = b.attend(c.servers[name]) // which cannot be gone yet
 	}
-	if i := slices.IndexFunc(known, func(t task) bool { return t.err != nil }); i >= 0 && b.opts.StopOnError {
-		known[i].index = i + 1
-		b.do(&lane{batch: b}, known[i])
-	}
 	func() {
 		defer b.leave()
+		if i := slices.IndexFunc(known, func(t task) bool { return t.err != nil }); i >= 0 && b.opts.StopOnError {
+			known[i].index = i + 1
+			b.do(&lane{batch: b}, known[i])
+		}
 		for i, p := range passes {
 			b.run(p, i == len(passes)-1)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,6 +95,58 @@ func TestAPanicOfACallbackIsTheCallersAndLeavesTheClientWhole(t *testing.T) {
 			onlyFile(t, local, content)
 			require.NoError(t, client.Shutdown(t.Context()))
 			assert.Zero(t, open.Load(), "connections")
+		})
+	}
+}
+
+// A test's FailNow in a callback is a Goexit of its goroutine.
+func TestAGoexitOfACallbackEndsTheCallersGoroutineAndLeavesTheClientWhole(t *testing.T) {
+	content := randomBytes(t, 8*mib)
+	for name, call := range map[string]func(*ftpclient.Client, string){
+		"download": func(c *ftpclient.Client, dir string) {
+			_, _ = c.Download(t.Context(), "srv", "f", filepath.Join(dir, "f"), &ftpclient.TransferOptions{Progress: func(p ftpclient.Progress) {
+				if p.Bytes > 0 {
+					runtime.Goexit()
+				}
+			}})
+		},
+		"a helper of segments": func(c *ftpclient.Client, dir string) {
+			var once sync.Once
+			_, _ = c.Download(t.Context(), "srv", "stalls", filepath.Join(dir, "f"), &ftpclient.TransferOptions{Segments: 4, Progress: func(p ftpclient.Progress) {
+				if p.Bytes > mib {
+					once.Do(runtime.Goexit)
+				}
+			}})
+		},
+		"batch": func(c *ftpclient.Client, dir string) {
+			_, _ = c.DownloadDir(t.Context(), "srv", "d", dir, &ftpclient.BatchOptions{Workers: 3, OnFile: func(e ftpclient.FileEvent) {
+				if e.Index == 20 {
+					runtime.Goexit()
+				}
+			}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv, client := serve(t, ftptest.Options{DataRate: 20 * mib, Faults: []ftptest.Fault{
+				{Cmd: "RETR", Path: "stalls", Times: 1, After: 1000, Do: ftptest.StallData},
+			}}, many(4))
+			put(t, srv, "f", content)
+			put(t, srv, "stalls", content)
+			sow(t, filepath.Join(srv.Dir(), "d"), 40)
+			returned := false
+			var run sync.WaitGroup
+			run.Go(func() {
+				call(client, t.TempDir())
+				returned = true
+			})
+			run.Wait()
+			assert.False(t, returned)
+			assert.Less(t, srv.Stats().Commands["RETR"], 40, "no more is begun")
+			stats, err := client.Stats("srv")
+			require.NoError(t, err)
+			assert.Zero(t, stats.InUse)
+			assert.Zero(t, stats.Workers)
+			require.NoError(t, client.Shutdown(t.Context()))
 		})
 	}
 }

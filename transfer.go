@@ -44,8 +44,8 @@ type TransferOptions struct {
 	Expected Checksum
 	// Existing says what to do about a target that is there already.
 	Existing ExistingPolicy
-	// Progress is told how far the transfer is, at most ten times a second, one call at a time: in the call's own goroutine, but
-	// with Segments, and in a batch, in others, too. A panic of it is the call's. nil: nobody is told.
+	// Progress is told how far the transfer is, at most ten times a second: in the call's own goroutine, but with Segments, and in
+	// a batch, in others, too. A panic of it is the call's all the same. nil: nobody is told.
 	Progress ProgressFunc
 	// Retry replaces the Client's RetryPolicy. nil: that one.
 	Retry *RetryPolicy

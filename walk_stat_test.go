@@ -276,6 +276,25 @@ func TestAnAbsoluteRootIsProvedToo(t *testing.T) {
 		all(t, client, root, coarse)
 		assert.Zero(t, srv.Stats().Commands["LIST"], root)
 	}
+	srv.CloseControlConnections()
+	put(t, srv, "r/top0/ü", nil) // of another kind
+	all(t, client, "/r", coarse)
+	srv.ResetStats()
+	all(t, client, "/r", coarse)
+	assert.Zero(t, srv.Stats().Commands["LIST"], "another session proves, too")
+}
+
+func TestAServerThatTellsNoLoginDirectoryIsNotAskedInVain(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{NoMLSD: true, Stat: ftptest.StatVSFTPD, Faults: []ftptest.Fault{
+		{Cmd: "PWD", Do: ftptest.Refuse, Reply: "550 no"},
+	}}, oneConnection)
+	for _, name := range []string{"r/f", "r/d/f", "r/d/e/f"} {
+		put(t, srv, name, []byte("x"))
+	}
+	want := all(t, client, "/r", coarse)
+	srv.ResetStats()
+	assert.Equal(t, want, all(t, client, "/r", coarse))
+	assert.Zero(t, srv.Stats().Commands["STAT"])
 }
 
 // After the proof a directory can still be one that STAT does not show.

@@ -5,8 +5,9 @@ import (
 	"context"
 	"iter"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/corexalgo/ftpclient/internal/rethrow"
 )
 
 // A Worker does one task after another. Its methods are called by one goroutine.
@@ -60,7 +61,7 @@ type Crew[T any] struct {
 	spare  context.Context    //nolint:containedctx // of what is done meanwhile
 	rest   context.CancelFunc // ends it
 
-	panicked atomic.Pointer[any] // what a task panicked with; nil: none did
+	tasks, stream rethrow.Keeper
 
 	mu      sync.Mutex // guards what follows
 	wanted  int
@@ -77,7 +78,8 @@ const maxWorkers = 1 << 10
 // Run has workers, made by hire, do all tasks. It returns when the last is done, or when ctx has ended and each worker
 // with it; then tasks are left. The stream runs in a goroutine of its own, a few tasks ahead. One that hangs after ctx
 // has ended is left behind, and ends when it comes to its next task. A panic of the stream's is Run's, once the tasks before it
-// are done. So is one of a task, once the other tasks under way have ended, as with ctx.
+// are done. So is one of a task, once the other tasks under way have ended, as with ctx; and what is said of a panic holds for
+// runtime.Goexit.
 func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func() Worker[T]) {
 	c := &Crew[T]{
 		opts: opts, hire: hire,
@@ -89,23 +91,19 @@ func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func(
 	if opts.Workers <= 0 {
 		c.wanted = opts.Start
 	}
-	fed := make(chan any, 1)
+	fed := make(chan struct{})
 	go func() {
-		defer func() { fed <- recover() }()
-		c.feed(ctx, tasks)
+		defer close(fed)
+		c.stream.Run(func() { c.feed(ctx, tasks) })
 	}()
 	c.staff(ctx)
 	c.lead(ctx)
-	if panicked := c.panicked.Load(); panicked != nil {
-		panic(*panicked)
-	}
 	select {
-	case panicked := <-fed:
-		if panicked != nil {
-			panic(panicked)
-		}
+	case <-fed:
 	case <-time.After(abandon):
 	}
+	c.tasks.Again()
+	c.stream.Again()
 }
 
 // feed puts the tasks of the stream into the queue. It waits for room for many: to be woken for each would cost as much as a
@@ -158,7 +156,9 @@ func (c *Crew[T]) lead(ctx context.Context) {
 			if c.opts.Workers <= 0 {
 				c.tune()
 			}
-			c.staff(ctx)
+			if !c.over() {
+				c.staff(ctx)
+			}
 		case <-c.left:
 			if c.finished(ctx) {
 				c.group.Wait()
@@ -168,26 +168,27 @@ func (c *Crew[T]) lead(ctx context.Context) {
 	}
 }
 
+// over tells that no task is left but those under way.
+func (c *Crew[T]) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended && len(c.queue) == 0 && len(c.back) == 0
+}
+
 // finished tells, after a worker has left, that there will be no more of them.
 func (c *Crew[T]) finished(ctx context.Context) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.running == 0 && (ctx.Err() != nil || c.over())
+	return c.running == 0 && (ctx.Err() != nil || c.ended && len(c.queue) == 0 && len(c.back) == 0)
 }
-
-// over tells that no task is left but those under way. The caller holds mu.
-func (c *Crew[T]) over() bool { return c.ended && len(c.queue) == 0 && len(c.back) == 0 }
 
 // number is how many workers there should be. The caller holds mu.
 func (c *Crew[T]) number() int { return max(1, min(c.wanted, c.opts.Limit(), maxWorkers)) }
 
-// staff hires workers that are missing, if there may be something to do for them. The first sees for itself.
+// staff hires workers that are missing.
 func (c *Crew[T]) staff(ctx context.Context) {
 	c.mu.Lock()
 	missing := c.number() - c.running
-	if c.running > 0 && c.over() {
-		missing = 0
-	}
 	for range missing {
 		c.running++
 		c.group.Go(func() { c.work(ctx) })
@@ -237,39 +238,40 @@ func (c *Crew[T]) leave() {
 
 // do does a task.
 func (c *Crew[T]) do(ctx context.Context, w Worker[T], task T, a *ahead[T]) {
+	fell := true
 	defer func() {
-		if p := recover(); p != nil {
-			c.panicked.CompareAndSwap(nil, &p)
-			if c.opts.Stop != nil {
-				c.opts.Stop()
-			}
+		if fell && c.opts.Stop != nil {
+			c.opts.Stop()
 		}
 	}()
-	w.Do(ctx, task, a)
+	fell = !c.tasks.Run(func() { w.Do(ctx, task, a) })
 }
 
 // work is a worker's life.
 func (c *Crew[T]) work(ctx context.Context) {
 	w := c.hire()
 	a := &ahead[T]{crew: c}
-	var surplus bool
-	for {
-		surplus = ctx.Err() == nil && c.surplus(a)
+	surplus := false
+	defer func() { // a task may end the goroutine
+		if !surplus {
+			c.leave()
+		}
+		w.End()
 		if surplus {
-			break
+			c.announce()
+		}
+		c.left <- struct{}{}
+	}()
+	for {
+		if surplus = ctx.Err() == nil && c.surplus(a); surplus {
+			return
 		}
 		task, ok := a.next(ctx, w)
 		if !ok {
-			c.leave()
-			break
+			return
 		}
 		c.do(ctx, w, task, a)
 	}
-	w.End()
-	if surplus {
-		c.announce()
-	}
-	c.left <- struct{}{}
 }
 
 // ahead is one worker's next task.

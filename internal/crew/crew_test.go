@@ -3,6 +3,7 @@ package crew_test
 import (
 	"context"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -255,14 +256,39 @@ func TestAPanicOfATaskIsTheCallersOnceTheOthersHaveEnded(t *testing.T) {
 	})
 }
 
+func TestATaskThatEndsItsGoroutineEndsTheCallersOnceTheOthersHaveEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s := &shop{latency: time.Second}
+		o := s.options(3, 3)
+		o.Stop = cancel
+		returned := false
+		var run sync.WaitGroup
+		run.Go(func() {
+			crew.Run(ctx, o, count(1000), func() crew.Worker[int] { return &clumsy{hand: s.hire().(*hand), drops: 10, gone: true} })
+			returned = true
+		})
+		run.Wait()
+		assert.False(t, returned)
+		assert.Less(t, len(s.done), 20)
+		assert.Equal(t, s.hired, s.ended)
+	})
+}
+
 // clumsy is a hand whose task panics from the one with that number on.
 type clumsy struct {
 	*hand
 	drops int
+	gone  bool // it ends its goroutine instead
 }
 
 func (c *clumsy) Do(ctx context.Context, task int, ahead crew.Ahead[int]) {
-	if task >= c.drops {
+	switch {
+	case task < c.drops:
+	case c.gone:
+		runtime.Goexit()
+	default:
 		panic("task")
 	}
 	c.hand.Do(ctx, task, ahead)

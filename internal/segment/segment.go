@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/corexalgo/ftpclient/internal/rethrow"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/wire"
@@ -65,12 +66,12 @@ type Crew struct {
 	Retry func(ctx context.Context, attempt retry.Attempt) error
 
 	helpers sync.WaitGroup
+	ends    rethrow.Keeper // of helpers
 	hired   bool
 	dismiss context.CancelFunc // helpers look for no more work
 	abandon context.CancelFunc // their connections end
 	moved   atomic.Int64
-	panics  atomic.Pointer[any] // what a helper panicked with; nil: none did
-	held    atomic.Int64        // content written, whoever fetched it
+	held    atomic.Int64 // content written, whoever fetched it
 }
 
 // Running tells that there may be helpers at work.
@@ -99,25 +100,23 @@ func (c *Crew) hire(ctx context.Context) {
 	c.dismiss = dismiss
 	for range c.Workers - 1 {
 		c.helpers.Go(func() {
-			defer c.recover()
-			if err := c.help(ctx, looking); err != nil && looking.Err() == nil && c.Plan.Err() == nil {
-				c.Log.Info("ftp segment goes to the other connections", slog.String("cause", err.Error()))
-			}
+			fell := true
+			defer func() {
+				if fell {
+					c.Plan.Fail(errOver)
+				}
+			}()
+			fell = !c.ends.Run(func() {
+				if err := c.help(ctx, looking); err != nil && looking.Err() == nil && c.Plan.Err() == nil {
+					c.Log.Info("ftp segment goes to the other connections", slog.String("cause", err.Error()))
+				}
+			})
 		})
 	}
 }
 
-// recover keeps a helper's panic for Dismiss: those who call Work and Dismiss can recover from one of their callbacks, and a
-// goroutine that they have not started must not end their process.
-func (c *Crew) recover() {
-	if p := recover(); p != nil {
-		c.panics.CompareAndSwap(nil, &p)
-		c.Plan.Fail(errOver)
-	}
-}
-
 // Dismiss ends what helpers still do and waits for them. It returns how many bytes of content all transfers moved since the
-// last call. A helper's panic is Dismiss's own, once.
+// last call. A panic of a helper's is Dismiss's own: the callbacks are those of its caller.
 func (c *Crew) Dismiss() int64 {
 	if c == nil {
 		return 0
@@ -128,9 +127,7 @@ func (c *Crew) Dismiss() int64 {
 		defer time.AfterFunc(parting, c.abandon).Stop()
 	}
 	c.helpers.Wait()
-	if p := c.panics.Swap(nil); p != nil {
-		panic(*p)
-	}
+	c.ends.Again()
 	return c.moved.Swap(0)
 }
 

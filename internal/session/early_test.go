@@ -398,3 +398,15 @@ func TestAWrongCertificateOnADataConnectionIsFatalThoughTheServerRefusesTheTrans
 	require.ErrorIs(t, err, untrusted)
 	assert.False(t, retry.Retryable(err))
 }
+
+func TestAnOperationThatEndedInAPanicEndsItsSession(t *testing.T) {
+	for _, content := range []string{"x", strings.Repeat("x", 1<<20)} {
+		_, s := serve(t, ftptest.Options{})
+		assert.Panics(t, func() {
+			_, _ = s.Store(t.Context(), "f", 0, strings.NewReader(content), session.TransferOptions{
+				Eager: len(content) <= session.EagerSize, Moved: func(int) { panic("no more") },
+			})
+		})
+		assert.False(t, s.Alive())
+	}
+}

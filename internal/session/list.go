@@ -141,11 +141,12 @@ func (s *Session) findHome() error {
 	return err
 }
 
-// homeQuestion is findHome as part of a group; where it fails the home stays unknown.
+// homeQuestion is findHome in a group of STAT, which a server that does not tell is not asked for again.
 func (s *Session) homeQuestion() question {
 	return question{[]string{"PWD"}, func(_ *kept, r []reply.Reply) {
-		if home, err := reply.Path(r[0]); err == nil {
-			s.home = home
+		home, err := reply.Path(r[0])
+		if s.home = home; err != nil {
+			s.proof().off.Store(true)
 		}
 	}}
 }

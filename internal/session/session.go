@@ -67,8 +67,9 @@ func (s *Session) Spent() bool { return s.spent }
 // Usable reports whether the session may be used again.
 func (s *Session) Usable() bool { return !s.broken }
 
-// Alive reports, without waiting, that the server has neither closed the connection nor said anything unasked.
-func (s *Session) Alive() bool { return !s.broken && s.ctl.Quiet() }
+// Alive reports, without waiting, that the server has neither closed the connection nor said anything unasked, and that no
+// operation was ended by a panic.
+func (s *Session) Alive() bool { return !s.broken && s.ctx == nil && s.ctl.Quiet() }
 
 // Close says goodbye without waiting for the answer.
 func (s *Session) Close() {

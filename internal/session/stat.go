@@ -92,13 +92,12 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 		return all, nil
 	}
 	var data Ahead
-	proven := s.Proven()
-	if !proven {
+	if !s.Proven() {
 		data = Ahead{Data: true, Dial: true}
 	}
 	err := s.do(ctx, func() error {
 		questions := s.questions(data)
-		if !proven && s.home == "" && slices.ContainsFunc(dirs, path.IsAbs) {
+		if s.home == "" && slices.ContainsFunc(dirs, path.IsAbs) {
 			questions = append(questions, s.homeQuestion())
 		}
 		if err := s.ctl.Send(slices.Concat(lines, []string{"NOOP"}, linesOf(questions))...); err != nil {
