@@ -65,17 +65,10 @@ func BenchmarkResume(b *testing.B) {
 // treeFiles is how many files the benchmarks of whole trees have, in directories of ten.
 const treeFiles = 1000
 
-// measureTree is measure of something done with a tree. Its allocations are those of the server, too.
+// measureTree is repeat of something done with a tree.
 func measureTree(b *testing.B, srv *ftptest.Server, f func() error) {
 	b.Helper()
-	b.ReportAllocs()
-	before := srv.Stats().RoundTrips
-	for b.Loop() {
-		if err := f(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(srv.Stats().RoundTrips-before)/float64(b.N), "roundtrips/op")
+	repeat(b, srv, f)
 	b.ReportMetric(float64(b.N)*treeFiles/b.Elapsed().Seconds(), "files/s")
 }
 

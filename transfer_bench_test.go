@@ -46,10 +46,16 @@ func bare(b *testing.B, srv *ftptest.Server, opts ...ftp.DialOption) *ftp.Server
 	return conn
 }
 
-// measure runs f, which moves benchSize bytes, and tells what srv saw of it. The server's allocations count, too.
+// measure is repeat of something that moves benchSize bytes.
 func measure(b *testing.B, srv *ftptest.Server, f func() error) {
 	b.Helper()
 	b.SetBytes(benchSize)
+	repeat(b, srv, f)
+}
+
+// repeat measures f, and tells what srv saw of it. The server's allocations count, too.
+func repeat(b *testing.B, srv *ftptest.Server, f func() error) {
+	b.Helper()
 	b.ReportAllocs()
 	before := srv.Stats().RoundTrips
 	for b.Loop() {

@@ -240,56 +240,44 @@ func TestAPanicOfTheStreamIsTheCallersOnceTheTasksBeforeItAreDone(t *testing.T) 
 	})
 }
 
-func TestAPanicOfATaskIsTheCallersOnceTheOthersHaveEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		s := &shop{latency: time.Second}
-		o := s.options(3, 3)
-		o.Stop = cancel
-		assert.PanicsWithValue(t, "task", func() {
-			crew.Run(ctx, o, count(1000), func() crew.Worker[int] { return &clumsy{hand: s.hire().(*hand), drops: 10} })
+func TestHowATaskEndsTooEarlyIsHowTheCallerEndsOnceTheOthersHaveEnded(t *testing.T) {
+	for name, fall := range map[string]func(){"panic": func() { panic("task") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				s := &shop{latency: time.Second}
+				o := s.options(3, 3)
+				o.Stop = cancel
+				var panicked any
+				returned := false
+				var run sync.WaitGroup
+				run.Go(func() {
+					defer func() { panicked = recover() }()
+					crew.Run(ctx, o, count(1000), func() crew.Worker[int] { return &clumsy{hand: s.hire().(*hand), drops: 10, fall: fall} })
+					returned = true
+				})
+				run.Wait()
+				assert.False(t, returned)
+				assert.Equal(t, name == "panic", panicked == "task")
+				require.Error(t, ctx.Err())
+				assert.Less(t, len(s.done), 20)
+				assert.Equal(t, s.hired, s.ended)
+			})
 		})
-		require.Error(t, ctx.Err())
-		assert.Less(t, len(s.done), 20)
-		assert.Equal(t, s.hired, s.ended)
-	})
+	}
 }
 
-func TestATaskThatEndsItsGoroutineEndsTheCallersOnceTheOthersHaveEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		s := &shop{latency: time.Second}
-		o := s.options(3, 3)
-		o.Stop = cancel
-		returned := false
-		var run sync.WaitGroup
-		run.Go(func() {
-			crew.Run(ctx, o, count(1000), func() crew.Worker[int] { return &clumsy{hand: s.hire().(*hand), drops: 10, gone: true} })
-			returned = true
-		})
-		run.Wait()
-		assert.False(t, returned)
-		assert.Less(t, len(s.done), 20)
-		assert.Equal(t, s.hired, s.ended)
-	})
-}
-
-// clumsy is a hand whose task panics from the one with that number on.
+// clumsy is a hand that falls over its tasks, from the one with that number on.
 type clumsy struct {
 	*hand
 	drops int
-	gone  bool // it ends its goroutine instead
+	fall  func()
 }
 
 func (c *clumsy) Do(ctx context.Context, task int, ahead crew.Ahead[int]) {
-	switch {
-	case task < c.drops:
-	case c.gone:
-		runtime.Goexit()
-	default:
-		panic("task")
+	if task >= c.drops {
+		c.fall()
 	}
 	c.hand.Do(ctx, task, ahead)
 }
