@@ -60,6 +60,9 @@ func TestAPanicOfACallbackIsTheCallersAndLeavesTheClientWhole(t *testing.T) {
 		"batch": func(c *ftpclient.Client, dir string) {
 			_, _ = c.DownloadDir(t.Context(), "srv", "d", dir, &ftpclient.BatchOptions{Workers: 3, TransferOptions: ftpclient.TransferOptions{Progress: progress}})
 		},
+		"batch, in the middle of a file": func(c *ftpclient.Client, dir string) {
+			_, _ = c.DownloadFiles(t.Context(), "srv", []string{"f"}, dir, &ftpclient.BatchOptions{Workers: 3, TransferOptions: ftpclient.TransferOptions{Progress: progress}})
+		},
 		"batch, file by file": func(c *ftpclient.Client, dir string) {
 			_, _ = c.DownloadDir(t.Context(), "srv", "d", dir, &ftpclient.BatchOptions{Workers: 3, OnFile: func(e ftpclient.FileEvent) {
 				if e.Index == 20 {

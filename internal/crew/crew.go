@@ -38,7 +38,7 @@ type Options struct {
 	// Work is what was done so far, in a unit of the caller's; with Workers 0 that number of workers is kept at which it grows
 	// fastest.
 	Work func() float64
-	Stop func() // ends Run's ctx, as a task has panicked; nil: the others are done before Run panics
+	Stop func() // ends Run's ctx: a task has panicked
 	// Changed is told each new number of workers, and must not wait: a lock is held. Announce is called afterwards, by who hires, or a
 	// worker who has ended.
 	Changed  func(n int)
@@ -94,7 +94,7 @@ func Run[T any](ctx context.Context, opts Options, tasks iter.Seq[T], hire func(
 	fed := make(chan struct{})
 	go func() {
 		defer close(fed)
-		c.stream.Run(func() { c.feed(ctx, tasks) })
+		c.stream.Run(func() { c.feed(ctx, tasks) }, func() {})
 	}()
 	c.staff(ctx)
 	c.lead(ctx)
@@ -236,17 +236,6 @@ func (c *Crew[T]) leave() {
 	c.changed()
 }
 
-// do does a task.
-func (c *Crew[T]) do(ctx context.Context, w Worker[T], task T, a *ahead[T]) {
-	fell := true
-	defer func() {
-		if fell && c.opts.Stop != nil {
-			c.opts.Stop()
-		}
-	}()
-	fell = !c.tasks.Run(func() { w.Do(ctx, task, a) })
-}
-
 // work is a worker's life.
 func (c *Crew[T]) work(ctx context.Context) {
 	w := c.hire()
@@ -270,7 +259,7 @@ func (c *Crew[T]) work(ctx context.Context) {
 		if !ok {
 			return
 		}
-		c.do(ctx, w, task, a)
+		c.tasks.Run(func() { w.Do(ctx, task, a) }, c.opts.Stop)
 	}
 }
 

@@ -93,7 +93,7 @@ func (s *shop) work() float64 {
 
 func (s *shop) options(workers, limit int) crew.Options {
 	return crew.Options{
-		Workers: workers, Start: 4, Limit: func() int { return limit }, Work: s.work,
+		Workers: workers, Start: 4, Limit: func() int { return limit }, Work: s.work, Stop: func() {},
 		Changed: func(n int) { s.history = append(s.history, n) },
 	}
 }

@@ -10,16 +10,18 @@ import (
 // A Keeper keeps the first such end. Its zero value is ready.
 type Keeper struct{ first atomic.Pointer[any] }
 
-// Run calls f. It returns false where f has panicked, and not at all where f has called runtime.Goexit.
-func (k *Keeper) Run(f func()) (ok bool) {
+// Run calls f, and fallen once that has ended by a panic, or by runtime.Goexit, after which Run does not return.
+func (k *Keeper) Run(f, fallen func()) {
+	done := false
 	defer func() {
-		if !ok {
+		if !done {
 			p := recover()
 			k.first.CompareAndSwap(nil, &p)
+			fallen()
 		}
 	}()
 	f()
-	return true
+	done = true
 }
 
 // Again ends the goroutine of its caller in the way that was kept, and forgets it. Mostly there is none, and it returns.

@@ -132,12 +132,7 @@ func TestASlowRestIsSharedEvenIfItIsSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := segment.NewPlan(mib, all(mib), 0)
 		slow := take(t, p, 0)
-		go func() {
-			for range 100 {
-				time.Sleep(100 * time.Millisecond)
-				slow.Accept(4 << 10)
-			}
-		}()
+		go come(slow, 100, 4<<10)
 		task := take(t, p, 0)
 		assert.Greater(t, task.From(), int64(mib/3))
 		finish(t, task)

@@ -100,17 +100,11 @@ func (c *Crew) hire(ctx context.Context) {
 	c.dismiss = dismiss
 	for range c.Workers - 1 {
 		c.helpers.Go(func() {
-			fell := true
-			defer func() {
-				if fell {
-					c.Plan.Fail(errOver)
-				}
-			}()
-			fell = !c.ends.Run(func() {
+			c.ends.Run(func() {
 				if err := c.help(ctx, looking); err != nil && looking.Err() == nil && c.Plan.Err() == nil {
 					c.Log.Info("ftp segment goes to the other connections", slog.String("cause", err.Error()))
 				}
-			})
+			}, func() { c.Plan.Fail(errOver) })
 		})
 	}
 }
