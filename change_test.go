@@ -64,6 +64,7 @@ func TestRemoveAllStopsAtTheFirstDirectoryThatItCannotReadWhole(t *testing.T) {
 		put(t, srv, name, []byte("x"))
 	}
 	require.ErrorIs(t, client.RemoveAll(t.Context(), "srv", "r"), fs.ErrPermission)
+	assert.FileExists(t, filepath.Join(srv.Dir(), "r/a/1"), "it was to go with others")
 	assert.FileExists(t, filepath.Join(srv.Dir(), "r/b/2"))
 	assert.FileExists(t, filepath.Join(srv.Dir(), "r/c/3"))
 	assert.FileExists(t, filepath.Join(srv.Dir(), "r/d"))
@@ -83,6 +84,59 @@ func TestRemoveAllRemovesTheOthersWhenAFileCannotBe(t *testing.T) {
 	assert.Equal(t, []string{"r/a/x/2.csv"}, files)
 	assert.Equal(t, []string{"a"}, names(t, filepath.Join(srv.Dir(), "r")))
 	assert.Equal(t, 5, srv.Stats().Commands["RMD"], "no directory is tried that something was left in")
+}
+
+func TestRemoveAllTakesNoLongerForManyNamesThanForOne(t *testing.T) {
+	least := 0
+	for _, dirs := range []int{1, 30} {
+		srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) { c.MaxConns = 1 })
+		for i := range dirs {
+			put(t, srv, fmt.Sprintf("r/a/%d", i), nil)
+			require.NoError(t, os.MkdirAll(filepath.Join(srv.Dir(), fmt.Sprintf("r/b/%d", i)), 0o755))
+		}
+		_, err := client.Stat(t.Context(), "srv", "r")
+		require.NoError(t, err)
+		srv.ResetStats()
+		require.NoError(t, client.RemoveAll(t.Context(), "srv", "r"))
+		assert.Empty(t, names(t, srv.Dir()))
+		stats := srv.Stats()
+		assert.Equal(t, dirs, stats.Commands["DELE"]-1, "and r itself, which may be a file")
+		assert.Equal(t, dirs+3, stats.Commands["RMD"])
+		rest := stats.RoundTrips - 3*stats.Commands["MLSD"]
+		if dirs == 1 {
+			least = rest
+		}
+		assert.Equal(t, least, rest)
+	}
+}
+
+// What comes further may go on for as long as it does.
+func TestRemoveAllGoesOnAfterConnectionsThatWereLostAmongItsNames(t *testing.T) {
+	for _, action := range []ftptest.Action{ftptest.CutControl, ftptest.DropFinalReply} {
+		var faults []ftptest.Fault
+		for i := range 20 {
+			faults = append(faults, ftptest.Fault{Cmd: "DELE", Path: "r/", Skip: 4 * i, Times: 1, Do: action})
+		}
+		srv := ftptest.Start(t, ftptest.Options{Faults: faults})
+		server := ftpclient.ServerConfig{Host: srv.Host(), Port: srv.Port(), Username: srv.User(), Password: ftpclient.Secret(srv.Password()), MaxConns: 1}
+		client, err := ftpclient.New(ftpclient.Config{
+			Servers: map[string]ftpclient.ServerConfig{"srv": server}, Retry: ftpclient.RetryPolicy{MaxRetries: 1, Delay: time.Millisecond},
+		})
+		require.NoError(t, err)
+		for i := range 60 {
+			put(t, srv, fmt.Sprintf("r/%02d", i), nil)
+		}
+		require.NoError(t, client.RemoveAll(t.Context(), "srv", "r"))
+		assert.Empty(t, names(t, srv.Dir()))
+		assert.Greater(t, srv.Stats().Faults, 10)
+
+		put(t, srv, "r/a", nil)
+		put(t, srv, "r/b", nil)
+		srv.SetFaults(ftptest.Fault{Cmd: "DELE", Path: "r/", Do: action})
+		require.ErrorContains(t, client.RemoveAll(t.Context(), "srv", "r"), "r/a: EOF (and 1 more)")
+		require.NoError(t, client.Close())
+		assert.DirExists(t, filepath.Join(srv.Dir(), "r"))
+	}
 }
 
 func TestWhatLostItsReplyIsLookedAtAndNotRepeatedBlindly(t *testing.T) {

@@ -449,11 +449,11 @@ func (c *Client) SetModTime(ctx context.Context, server, path string, t time.Tim
 	})
 }
 
-// RemoveAll removes path and, if it is a directory, all that is in it, several files at a time. Links are removed and never
-// followed. What is not there is no error, so a call that failed may be repeated.
+// RemoveAll removes path and, if it is a directory, all that is in it, up to 64 names in one write on each of several
+// connections. Links are removed and never followed. What is not there is no error: a call that failed may be repeated.
 //
-// The first directory that cannot be read whole ends it: nothing more is deleted. A file that cannot be removed does not;
-// the others are removed, and the error tells of it. Directories are listed as by a Walk with CoarseTimes.
+// The first directory that cannot be read whole ends it, as ctx does: nothing more is asked for. A file that cannot be removed does
+// not; the others are removed, and the error tells of it. Directories are listed as by a Walk with CoarseTimes.
 func (c *Client) RemoveAll(ctx context.Context, server, path string) error {
 	return c.change(ctx, "remove all", server, path, func(o *operation) error {
 		if err := remotefs.CheckRemovable(path); err != nil {
@@ -465,11 +465,7 @@ func (c *Client) RemoveAll(ctx context.Context, server, path string) error {
 			return err
 		}
 		entries := func(yield func(remotefs.Entry, error) bool) {
-			for e, err := range o.walk(path, &WalkOptions{CoarseTimes: true}) {
-				if !yield(remotefs.Entry(e), err) {
-					return
-				}
-			}
+			o.walk(path, &WalkOptions{CoarseTimes: true})(func(e Entry, err error) bool { return yield(remotefs.Entry(e), err) })
 		}
 		return names.RemoveTree(path, entries, max(1, min(8, o.srv.cfg.MaxConns)), func(name string, err error) error {
 			at := *o
@@ -490,8 +486,11 @@ func (c *Client) change(ctx context.Context, name, server, path string, f func(*
 }
 
 func (o *operation) names() *remotefs.Op {
-	return &remotefs.Op{Ctx: o.ctx, Try: func(f func(*session.Session) error) error {
-		_, err := o.try(o.c.retry, func(context.Context, int) (bool, error) { return false, o.use(f) })
+	return &remotefs.Op{Ctx: o.ctx, Attempt: func(f func(*session.Session) (bool, error)) error {
+		_, err := o.try(o.c.retry, func(context.Context, int) (further bool, err error) {
+			err = o.use(func(s *session.Session) (err error) { further, err = f(s); return err })
+			return further, err
+		})
 		return err
 	}}
 }

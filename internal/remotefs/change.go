@@ -13,8 +13,13 @@ import (
 // An Op is one change while it is tried.
 type Op struct {
 	Ctx context.Context //nolint:containedctx // lives as long as the call that it is of
-	// Try runs f with one connection after another until it succeeds or fails for good.
-	Try func(f func(*session.Session) error) error
+	// Attempt runs f with one connection after another until it succeeds or fails for good. f reports whether it came further.
+	Attempt func(f func(*session.Session) (bool, error)) error
+}
+
+// Try is Attempt of what is done or is not.
+func (o *Op) Try(f func(*session.Session) error) error {
+	return o.Attempt(func(s *session.Session) (bool, error) { return false, f(s) })
 }
 
 // MkdirAll tells whether it made anything. It is safe to repeat, and to run beside others: what they made is there.
@@ -73,16 +78,21 @@ func (o *Op) RemoveAs(name string, isDir bool) error {
 	if err := CheckRemovable(name); err != nil {
 		return err
 	}
-	return o.delete(name, func(s *session.Session) error {
+	return o.removeKnown(session.Removal{Name: name, Dir: isDir})
+}
+
+// removeKnown is RemoveAs of a name that was checked.
+func (o *Op) removeKnown(name session.Removal) error {
+	return o.delete(name.Name, func(s *session.Session) error {
 		f := s.Delete
-		if isDir {
+		if name.Dir {
 			f = s.Rmdir
 		}
-		err := f(o.Ctx, name)
+		err := f(o.Ctx, name.Name)
 		if Refused(err) == nil {
 			return err
 		}
-		if _, serr := Stat(o.Ctx, s, name); errors.Is(serr, fs.ErrNotExist) {
+		if _, serr := Stat(o.Ctx, s, name.Name); errors.Is(serr, fs.ErrNotExist) {
 			return nil
 		}
 		return err

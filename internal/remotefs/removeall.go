@@ -1,7 +1,6 @@
 package remotefs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,11 +61,44 @@ type removal struct {
 	failed atomic.Bool
 }
 
+func newRemoval(dir string, parent *removal) *removal {
+	at := &removal{dir: path.Clean(dir), parent: parent}
+	at.left.Store(1)
+	return at
+}
+
+// release takes one thing off a directory, which has gone or has not. It returns what is empty then and may go: the directory
+// or nothing.
+func (at *removal) release(gone bool) *doomed {
+	for ; at != nil; at = at.parent {
+		if !gone {
+			at.failed.Store(true)
+		}
+		if at.left.Add(-1) > 0 {
+			break
+		}
+		if gone = !at.failed.Load(); gone {
+			return &doomed{session.Removal{Name: at.dir, Dir: true}, at.parent}
+		}
+	}
+	return nil
+}
+
+// A doomed name goes, and so may the directory that it is in.
+type doomed struct {
+	session.Removal
+	in *removal // nil: it is the root
+}
+
+// removedTogether is how many names are removed in one write.
+const removedTogether = 64
+
 // A remover deletes a tree behind a walk.
 type remover struct {
 	op    *Op
 	wrap  func(name string, err error) error
 	group errgroup.Group
+	next  []*doomed // will be removed together
 	stop  atomic.Bool
 
 	mu     sync.Mutex
@@ -86,22 +118,19 @@ func (o *Op) RemoveTree(root string, walk iter.Seq2[Entry, error], workers int, 
 			break
 		}
 		for parent := Below(at.dir); !strings.HasPrefix(e.Path, parent); parent = Below(at.dir) {
-			r.leave(at)
+			r.add(at.release(true))
 			at = at.parent
 		}
 		if at.left.Add(1); e.IsDir() {
 			at = newRemoval(e.Path, at)
 			continue
 		}
-		in := at
-		r.group.Go(func() error {
-			r.removed(in, r.run(e.Path, (*session.Session).Delete))
-			return nil
-		})
+		r.add(&doomed{session.Removal{Name: e.Path}, at})
 	}
 	for ; at != nil; at = at.parent {
-		r.leave(at)
+		r.add(at.release(true))
 	}
+	r.send()
 	_ = r.group.Wait() // its functions return nil: one failure must not stop the others
 	if len(r.faults) > 0 {
 		return r.faults
@@ -109,52 +138,63 @@ func (o *Op) RemoveTree(root string, walk iter.Seq2[Entry, error], workers int, 
 	return nil
 }
 
-func newRemoval(dir string, parent *removal) *removal {
-	at := &removal{dir: path.Clean(dir), parent: parent}
-	at.left.Store(1)
-	return at
-}
-
-// leave says that the walk has seen all of a directory.
-func (r *remover) leave(at *removal) {
-	if at.left.Load() == 1 { // nothing to wait for: its own RMD need not hold up the walk
-		r.group.Go(func() error { r.removed(at, true); return nil })
+// add lets d, which may be nil, be removed together with others.
+func (r *remover) add(d *doomed) {
+	if d == nil {
 		return
 	}
-	r.removed(at, true)
-}
-
-// removed takes one thing off a directory, and removes the directory when it was the last, and so on upwards.
-func (r *remover) removed(at *removal, ok bool) {
-	for ; at != nil; at = at.parent {
-		if !ok {
-			at.failed.Store(true)
-		}
-		if at.left.Add(-1) > 0 {
-			return
-		}
-		ok = !at.failed.Load() && r.run(at.dir, (*session.Session).Rmdir)
+	if r.next = append(r.next, d); len(r.next) == removedTogether {
+		r.send()
 	}
 }
 
-// run removes one name, and reports whether it is gone.
-func (r *remover) run(name string, f func(*session.Session, context.Context, string) error) bool {
-	if r.stop.Load() {
-		return false
-	}
-	op := r.op
-	err := op.delete(name, func(s *session.Session) error {
-		err := f(s, op.Ctx, name)
-		if Refused(err) == nil {
-			return err
+// send lets a worker remove what has come together, and then the directories that are empty by that, and so on upwards.
+func (r *remover) send() {
+	names := r.next
+	r.next = nil
+	r.group.Go(func() error {
+		for len(names) > 0 && !r.stop.Load() {
+			names = r.remove(names)
 		}
-		if _, serr := Stat(op.Ctx, s, name); errors.Is(serr, fs.ErrNotExist) {
-			return nil
-		}
-		return err
+		return nil
 	})
+}
+
+// remove removes names, and returns what is empty then. What is not removed together with the others is tried by itself, which
+// finds out why.
+func (r *remover) remove(names []*doomed) (empty []*doomed) {
+	gone := make([]bool, 0, len(names))
+	err := r.op.Attempt(func(s *session.Session) (bool, error) {
+		rest := make([]session.Removal, 0, len(names))
+		for _, d := range names[len(gone):] {
+			rest = append(rest, d.Removal)
+		}
+		more, err := s.RemoveEach(r.op.Ctx, rest)
+		gone = append(gone, more...)
+		return len(more) > 0, err
+	})
+	for i, d := range names {
+		ok := false
+		switch {
+		case i >= len(gone):
+			r.fault(r.wrap(d.Name, err))
+		case gone[i]:
+			ok = true
+		default:
+			ok = r.alone(d.Removal)
+		}
+		if e := d.in.release(ok); e != nil {
+			empty = append(empty, e)
+		}
+	}
+	return empty
+}
+
+// alone removes one name, and reports whether it is gone.
+func (r *remover) alone(name session.Removal) bool {
+	err := r.op.removeKnown(name)
 	if err != nil {
-		r.fault(r.wrap(name, err))
+		r.fault(r.wrap(name.Name, err))
 	}
 	return err == nil
 }

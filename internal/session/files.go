@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path"
 	"time"
 
@@ -51,35 +52,95 @@ func readLook(size, mdtm reply.Reply) (look Look, err error) {
 	return look, nil
 }
 
-// together is how many commands travel in one write: few enough that no server stops reading because nobody reads what it
-// answers.
-const together = 32
+// Bounds of a group of commands with short replies: no server stops reading because nobody reads what it answers.
+const (
+	together   = 64
+	groupBytes = 4 << 10
+)
+
+// groups cuts lines into what travels in one write each.
+func groups(lines []string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		start, size := 0, 0
+		for i, line := range lines {
+			if size += len(line) + 2; i > start && (size > groupBytes || i-start == together) {
+				if !yield(lines[start:i]) {
+					return
+				}
+				start, size = i, len(line)+2
+			}
+		}
+		if start < len(lines) {
+			yield(lines[start:])
+		}
+	}
+}
 
 // Times asks for modification times (MDTM), many in one round trip. A time that the server does not tell is zero.
 func (s *Session) Times(ctx context.Context, paths []string) (times []time.Time, err error) {
-	times = make([]time.Time, len(paths))
 	err = s.do(ctx, func() error {
-		for start := 0; start < len(paths); start += together {
-			group := paths[start:min(start+together, len(paths))]
-			lines := make([]string, len(group))
-			for i, path := range group {
-				if lines[i], err = s.line("MDTM", path); err != nil {
-					return err
-				}
+		lines := make([]string, len(paths))
+		for i, path := range paths {
+			if lines[i], err = s.line("MDTM", path); err != nil {
+				return err
 			}
-			replies, err := s.exchange(lines...)
+		}
+		for group := range groups(lines) {
+			replies, err := s.exchange(group...)
 			if err != nil {
 				return err
 			}
-			for i, r := range replies {
+			for _, r := range replies {
+				var at time.Time
 				if r.Done() {
-					times[start+i], _ = reply.Time(r) // zero where nobody can read it
+					at, _ = reply.Time(r) // zero where nobody can read it
 				}
+				times = append(times, at)
 			}
 		}
 		return nil
 	})
 	return times, err
+}
+
+// A Removal is a name that is to be removed: by RMD as an empty directory, by DELE otherwise.
+type Removal struct {
+	Name string
+	Dir  bool
+}
+
+// RemoveEach removes names, many in one round trip. It tells which of the names that were answered for are removed, the first
+// of all: fewer only with an error, which is one of the connection.
+func (s *Session) RemoveEach(ctx context.Context, names []Removal) (removed []bool, err error) {
+	err = s.do(ctx, func() error {
+		lines := make([]string, len(names))
+		for i, name := range names {
+			verb := "DELE"
+			if name.Dir {
+				verb = "RMD"
+			}
+			if lines[i], err = s.line(verb, name.Name); err != nil {
+				return err
+			}
+		}
+		for group := range groups(lines) {
+			replies, err := s.exchange(group...)
+			if err == nil {
+				if err = s.inPlace(group, replies); err != nil {
+					s.blameGroup(len(group), err)
+					return err
+				}
+			}
+			for _, r := range replies {
+				removed = append(removed, r.Done())
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return removed, err
 }
 
 // Fact is what MLST says of path; errors.ErrUnsupported where the server has no MLST.

@@ -155,8 +155,8 @@ func (s *Session) do(ctx context.Context, f func() error) error {
 	return s.end(f())
 }
 
-// exchange sends commands in one write and reads a final reply to each. More than one travel together only to a server
-// that has not mishandled such groups before.
+// exchange sends commands in one write and reads a final reply to each, to fewer only with an error. More than one travel
+// together only to a server that has not mishandled such groups before.
 func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 	together := !s.cfg.Quirks.OneByOne.Load()
 	if together {
@@ -168,7 +168,7 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 	for i, line := range lines {
 		if !together {
 			if err := s.ctl.Send(line); err != nil {
-				return nil, err
+				return replies, err
 			}
 		}
 		r, err := s.answer()
@@ -176,7 +176,7 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 			if together && i > 0 && s.ctx.Err() == nil {
 				s.blameGroup(len(lines), err)
 			}
-			return nil, err
+			return replies, err
 		}
 		replies = append(replies, r)
 	}
