@@ -37,7 +37,10 @@ type Bar struct {
 	w     io.Writer
 	width func() int // columns of the terminal; nil: plain lines
 
-	mu     sync.Mutex // guards what follows, and keeps lines whole
+	mu      sync.Mutex // guards what follows
+	text    []byte     // to be written
+	writing bool       // somebody does; meanwhile only first and last lines are added
+
 	active map[key]Update
 	group  group
 	looked time.Time // when it was last worked out what there is to show
@@ -87,10 +90,31 @@ func NewSized(w io.Writer, width func() int) *Bar {
 	return &Bar{w: w, width: width, active: map[key]Update{}}
 }
 
-// Update shows how one transfer goes. It is safe for concurrent use; what cannot be written is lost.
+// Update shows how one transfer goes. It is safe for concurrent use; what cannot be written is lost. While one call writes,
+// the others do not wait, nor do their transfers where a terminal is stopped: what they have to say in the end it writes too.
 func (b *Bar) Update(u Update) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.note(u)
+	for len(b.text) > 0 && !b.writing {
+		b.write()
+	}
+}
+
+// write writes what there is. The caller holds mu, but not meanwhile.
+func (b *Bar) write() {
+	text := b.text
+	b.text, b.writing = nil, true
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		b.writing = false
+	}()
+	_, _ = b.w.Write(text)
+}
+
+// note takes note of u, and works out what is to be written. The caller holds mu.
+func (b *Bar) note(u Update) {
 	g := &b.group
 	wholeBatch := u.Index == 0 && u.Total > 0
 	begins := g.start.IsZero()
@@ -141,7 +165,7 @@ func (g *group) ended() int { return g.done + max(g.failed, g.told) }
 
 func (b *Bar) show(u Update, begins, ends bool) {
 	now := time.Now()
-	if !begins && !ends && now.Sub(b.looked) < interval {
+	if !begins && !ends && (b.writing || now.Sub(b.looked) < interval) {
 		return
 	}
 	b.looked = now
@@ -149,7 +173,7 @@ func (b *Bar) show(u Update, begins, ends bool) {
 	if b.width == nil {
 		if begins || ends || b.lineDue(v) {
 			b.drawn, b.bytes = now, v.bytes
-			_, _ = fmt.Fprintln(b.w, v.plain(begins))
+			b.text = fmt.Appendln(b.text, v.plain(begins))
 		}
 		return
 	}
@@ -157,12 +181,11 @@ func (b *Bar) show(u Update, begins, ends bool) {
 	columns := max(b.width()-1, 1) // a character in the last column makes some terminals go to the next line
 	line := v.line(columns, b.spin)
 	cells := displayWidth(line)
-	text := fmt.Sprintf("\r%s%*s", line, max(0, min(b.cells, columns)-cells), "")
+	b.text = fmt.Appendf(b.text, "\r%s%*s", line, max(0, min(b.cells, columns)-cells), "")
 	if ends {
-		text += "\n"
+		b.text = append(b.text, '\n')
 	}
 	b.cells = cells
-	_, _ = io.WriteString(b.w, text)
 }
 
 // lineDue spaces plain lines: ten seconds at least, and then a tenth of the whole or a minute.

@@ -320,6 +320,56 @@ func TestABarMayBeCalledByManyAtOnce(t *testing.T) {
 	assert.Contains(t, s.lines[0], "8/8 files 100%")
 }
 
+// stopped is a terminal that takes nothing before it is told to go on.
+type stopped struct {
+	*screen
+	here, goOn chan struct{}
+}
+
+func (s *stopped) Write(p []byte) (int, error) {
+	s.here <- struct{}{}
+	<-s.goOn
+	return s.screen.Write(p)
+}
+
+func TestATerminalThatWasStoppedStopsOneCallAndNotTheOthers(t *testing.T) {
+	s, _ := newScreen(t, 80)
+	w := &stopped{s, make(chan struct{}), make(chan struct{})}
+	show := bar.NewSized(w, func() int { return 80 }).Update
+	var wg sync.WaitGroup
+	p := at(0, 100)
+	p.Total = 2
+	wg.Go(func() { show(p) })
+	<-w.here
+	p.Index = 2
+	for p.Bytes < 100 {
+		show(p)
+		p.Bytes++
+	}
+	show(finished(p))
+	p.Index = 1
+	show(finished(p))
+	w.goOn <- struct{}{}
+	<-w.here
+	w.goOn <- struct{}{}
+	wg.Wait()
+	assert.Equal(t, 2, s.draws)
+	require.Len(t, s.lines, 1)
+	assert.Contains(t, s.lines[0], "2/2 files")
+}
+
+// torn is a writer with a fault of its own.
+type torn struct{ *screen }
+
+func (torn) Write([]byte) (int, error) { panic("torn") }
+
+func TestAWriterThatPanicsIsTheCallersAndTheNextCallWritesAgain(t *testing.T) {
+	s, _ := newScreen(t, 80)
+	show := bar.NewSized(torn{s}, func() int { return 80 }).Update
+	assert.PanicsWithValue(t, "torn", func() { show(at(0, 100)) })
+	assert.PanicsWithValue(t, "torn", func() { show(finished(at(100, 100))) })
+}
+
 func TestSizesHaveThreeDigits(t *testing.T) {
 	for n, want := range map[int64]string{
 		0: "0 B", 999: "999 B", 1000: "1.0 kB", 45_240_000: "45.2 MB", 99_949_999: "99.9 MB", 99_960_000: "100 MB", 999_499_999: "999 MB",
