@@ -201,6 +201,20 @@ func (t *Task) remaining() time.Duration {
 	return time.Duration(float64(elapsed) / float64(moved) * float64(t.rest()))
 }
 
+// progress tells that some of the range was fetched.
+func (t *Task) progress() bool {
+	t.plan.mu.Lock()
+	defer t.plan.mu.Unlock()
+	return t.at > t.from
+}
+
+// patience is how long to wait for a byte; 0: for as long as it takes.
+func (t *Task) patience() time.Duration {
+	t.plan.mu.Lock()
+	defer t.plan.mu.Unlock()
+	return t.plan.patience
+}
+
 // From is where the range begins.
 func (t *Task) From() int64 { return t.from }
 

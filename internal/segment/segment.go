@@ -72,6 +72,7 @@ type Crew struct {
 	abandon context.CancelFunc // their connections end
 	moved   atomic.Int64
 	held    atomic.Int64 // content written, whoever fetched it
+	seams   seams
 }
 
 // Running tells that there may be helpers at work.
@@ -87,6 +88,9 @@ func (c *Crew) Work(ctx context.Context, s *session.Session) error {
 			c.hire(ctx)
 		}
 	})
+	if err == nil {
+		err = c.join(ctx, s)
+	}
 	if errors.Is(err, errTakenOver) && c.held.Load() > held {
 		return fmt.Errorf("%w: %w", ErrSpent, err)
 	}
@@ -173,7 +177,7 @@ func (c *Crew) work(ctx context.Context, s *session.Session, wanted func() bool,
 		}
 		begun()
 		moved, err := c.fetch(s, t, wanted)
-		progress = progress || moved > 0
+		progress = progress || t.progress() // what was read again and compared is none
 		c.moved.Add(moved)
 		lost := t.Context.Err() != nil && ctx.Err() == nil
 		t.Release(false)
@@ -196,7 +200,7 @@ func (c *Crew) work(ctx context.Context, s *session.Session, wanted func() bool,
 // fetch fetches the range of t, as far as it is not taken away meanwhile, nor the connection wanted by others.
 func (c *Crew) fetch(s *session.Session, t *Task, wanted func() bool) (moved int64, err error) {
 	at := t.From()
-	from := at - c.Partial.Before(at, c.Overlap)
+	from := c.begin(at)
 	moving := c.Moving
 	moving.Expected = c.Size - from // the server is not told where a range ends
 	r, err := s.Retrieve(t.Context, c.Remote, from, moving)
@@ -227,7 +231,12 @@ func (c *Crew) fetch(s *session.Session, t *Task, wanted func() bool) (moved int
 		switch {
 		case done && last && take < n:
 			return moved, c.fatal(errors.Join(ErrTooMuch, r.Close()), ErrTooMuch)
-		case done && !last, rerr == nil && wanted(): // others have, or fetch, what follows
+		case done && !last: // others have, or fetch, what follows
+			more, err := c.reach(t, at, (*buf)[take:n], r)
+			moved += more
+			t.Release(false)
+			return moved, errors.Join(err, r.Close())
+		case rerr == nil && wanted():
 			t.Release(false)
 			return moved, r.Close()
 		case rerr == nil:
