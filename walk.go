@@ -452,8 +452,9 @@ func (c *Client) SetModTime(ctx context.Context, server, path string, t time.Tim
 // RemoveAll removes path and, if it is a directory, all that is in it, up to 64 names in one write on each of several
 // connections. Links are removed and never followed. What is not there is no error: a call that failed may be repeated.
 //
-// The first directory that cannot be read whole ends it, as ctx does: nothing more is asked for. A file that cannot be removed does
-// not; the others are removed, and the error tells of it. Directories are listed as by a Walk with CoarseTimes.
+// The first directory that cannot be read whole ends it, as ctx does: nothing more is asked for, though what was asked for may still go,
+// for as long as the server takes. A file that cannot be removed does not; the others are removed, and the error tells of it.
+// Directories are listed as by a Walk with CoarseTimes.
 func (c *Client) RemoveAll(ctx context.Context, server, path string) error {
 	return c.change(ctx, "remove all", server, path, func(o *operation) error {
 		if err := remotefs.CheckRemovable(path); err != nil {

@@ -39,7 +39,10 @@ type Bar struct {
 
 	mu      sync.Mutex // guards what follows
 	text    []byte     // to be written
+	noted   int        // how much there ever was to write
+	done    int        // how much of that was written, or lost
 	writing bool       // somebody does; meanwhile only first and last lines are added
+	written *sync.Cond // nobody does any more
 
 	active map[key]Update
 	group  group
@@ -87,16 +90,23 @@ func New(w io.Writer) *Bar {
 
 // NewSized returns a Bar on a terminal as wide as width says each time, or on none where width is nil.
 func NewSized(w io.Writer, width func() int) *Bar {
-	return &Bar{w: w, width: width, active: map[key]Update{}}
+	b := &Bar{w: w, width: width, active: map[key]Update{}}
+	b.written = sync.NewCond(&b.mu)
+	return b
 }
 
-// Update shows how one transfer goes. It is safe for concurrent use; what cannot be written is lost. While one call writes,
-// the others do not wait, nor do their transfers where a terminal is stopped: what they have to say in the end it writes too.
+// Update shows how one transfer goes. It is safe for concurrent use; what cannot be written is lost. While one call writes, the
+// others do not wait, nor do their transfers where a terminal is stopped, but for the one that ends a line.
 func (b *Bar) Update(u Update) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.note(u)
-	for len(b.text) > 0 && !b.writing {
+	before := len(b.text)
+	ends := b.note(u)
+	b.noted += len(b.text) - before
+	for mine := b.noted; ends && b.writing && b.done < mine; {
+		b.written.Wait()
+	}
+	if len(b.text) > 0 && !b.writing {
 		b.write()
 	}
 }
@@ -109,17 +119,19 @@ func (b *Bar) write() {
 	defer func() {
 		b.mu.Lock()
 		b.writing = false
+		b.done += len(text)
+		b.written.Broadcast()
 	}()
 	_, _ = b.w.Write(text)
 }
 
-// note takes note of u, and works out what is to be written. The caller holds mu.
-func (b *Bar) note(u Update) {
+// note takes note of u, and works out what is to be written. It tells whether that is the last of a line. The caller holds mu.
+func (b *Bar) note(u Update) (ends bool) {
 	g := &b.group
 	wholeBatch := u.Index == 0 && u.Total > 0
 	begins := g.start.IsZero()
 	if begins && wholeBatch {
-		return // its last file has ended the line
+		return false // its last file has ended the line
 	}
 	if begins {
 		g.start, g.verb = time.Now(), u.Verb
@@ -129,7 +141,7 @@ func (b *Bar) note(u Update) {
 	if !wholeBatch {
 		b.follow(u)
 	}
-	ends := wholeBatch || len(b.active) == 0
+	ends = wholeBatch || len(b.active) == 0
 	if g.batch && !wholeBatch { // between two files of a batch there may be none
 		ends = ends && g.total > 0 && g.ended() >= g.total
 	}
@@ -138,6 +150,7 @@ func (b *Bar) note(u Update) {
 		clear(b.active)
 		b.group, b.cells = group{}, 0
 	}
+	return ends
 }
 
 // follow takes note of one file.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -333,29 +334,63 @@ func (s *stopped) Write(p []byte) (int, error) {
 }
 
 func TestATerminalThatWasStoppedStopsOneCallAndNotTheOthers(t *testing.T) {
-	s, _ := newScreen(t, 80)
-	w := &stopped{s, make(chan struct{}), make(chan struct{})}
-	show := bar.NewSized(w, func() int { return 80 }).Update
-	var wg sync.WaitGroup
-	p := at(0, 100)
-	p.Total = 2
-	wg.Go(func() { show(p) })
-	<-w.here
-	p.Index = 2
-	for p.Bytes < 100 {
-		show(p)
-		p.Bytes++
-	}
-	show(finished(p))
-	p.Index = 1
-	show(finished(p))
-	w.goOn <- struct{}{}
-	<-w.here
-	w.goOn <- struct{}{}
-	wg.Wait()
-	assert.Equal(t, 2, s.draws)
-	require.Len(t, s.lines, 1)
-	assert.Contains(t, s.lines[0], "2/2 files")
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newScreen(t, 80)
+		w := &stopped{s, make(chan struct{}), make(chan struct{})}
+		show := bar.NewSized(w, func() int { return 80 }).Update
+		var wg sync.WaitGroup
+		p := at(0, 100)
+		p.Total = 2
+		wg.Go(func() { show(p) })
+		<-w.here
+		p.Index = 2
+		for p.Bytes < 100 {
+			show(p)
+			p.Bytes++
+		}
+		show(finished(p))
+		p.Index = 1
+		wg.Go(func() { show(finished(p)) }) // which ends the line
+		synctest.Wait()
+		w.goOn <- struct{}{}
+		<-w.here
+		w.goOn <- struct{}{}
+		wg.Wait()
+		assert.Equal(t, 2, s.draws)
+		require.Len(t, s.lines, 1)
+		assert.Contains(t, s.lines[0], "2/2 files")
+	})
+}
+
+func TestNobodyWritesForOthersForAsLongAsTheyGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		show := bar.NewSized(slow{}, nil).Update
+		var over atomic.Bool
+		var others sync.WaitGroup
+		others.Go(func() {
+			for i := 0; !over.Load(); i++ {
+				p := at(0, 100)
+				p.Key = i
+				show(p)
+				show(finished(p))
+			}
+		})
+		wait(time.Minute)
+		start := time.Now()
+		show(at(0, 100))
+		show(finished(at(0, 100)))
+		assert.LessOrEqual(t, time.Since(start), 4*time.Second)
+		over.Store(true)
+		others.Wait()
+	})
+}
+
+// slow is a terminal that takes a second for each write.
+type slow struct{}
+
+func (slow) Write(p []byte) (int, error) {
+	wait(time.Second)
+	return len(p), nil
 }
 
 // torn is a writer with a fault of its own.

@@ -1,11 +1,13 @@
 package remotefs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -78,7 +80,7 @@ func (at *removal) release(gone bool) *doomed {
 			break
 		}
 		if gone = !at.failed.Load(); gone {
-			return &doomed{session.Removal{Name: at.dir, Dir: true}, at.parent}
+			return &doomed{Removal: session.Removal{Name: at.dir, Dir: true}, in: at.parent}
 		}
 	}
 	return nil
@@ -87,8 +89,19 @@ func (at *removal) release(gone bool) *doomed {
 // A doomed name goes, and so may the directory that it is in.
 type doomed struct {
 	session.Removal
-	in *removal // nil: it is the root
+	in   *removal // nil: it is the root
+	fate fate
 }
+
+// A fate is what became of a name.
+type fate int
+
+const (
+	unknown fate = iota
+	removed
+	refused
+	failed // for good
+)
 
 // removedTogether is how many names are removed in one write.
 const removedTogether = 64
@@ -100,9 +113,11 @@ type remover struct {
 	group errgroup.Group
 	next  []*doomed // will be removed together
 	stop  atomic.Bool
+	lost  atomic.Int32 // groups in a row of which not one name was answered for
 
-	mu     sync.Mutex
-	faults NameErrors // guarded by mu
+	mu     sync.Mutex // guards what follows
+	ended  error      // why nothing more is removed
+	faults NameErrors
 }
 
 // RemoveTree removes the directory root and all that walk, the ordered walk of it, comes to, with so many workers. wrap names
@@ -113,8 +128,7 @@ func (o *Op) RemoveTree(root string, walk iter.Seq2[Entry, error], workers int, 
 	at := newRemoval(root, nil)
 	for e, err := range walk {
 		if err != nil {
-			r.stop.Store(true)
-			r.fault(fmt.Errorf("nothing more is removed: %w", err))
+			r.end(err)
 			break
 		}
 		for parent := Below(at.dir); !strings.HasPrefix(e.Path, parent); parent = Below(at.dir) {
@@ -125,17 +139,28 @@ func (o *Op) RemoveTree(root string, walk iter.Seq2[Entry, error], workers int, 
 			at = newRemoval(e.Path, at)
 			continue
 		}
-		r.add(&doomed{session.Removal{Name: e.Path}, at})
+		r.add(&doomed{Removal: session.Removal{Name: e.Path}, in: at})
 	}
 	for ; at != nil; at = at.parent {
 		r.add(at.release(true))
 	}
 	r.send()
 	_ = r.group.Wait() // its functions return nil: one failure must not stop the others
+	if r.ended != nil {
+		r.faults = slices.Insert(r.faults, 0, fmt.Errorf("nothing more is removed: %w", r.ended))
+	}
 	if len(r.faults) > 0 {
 		return r.faults
 	}
 	return nil
+}
+
+// end lets nothing more be removed.
+func (r *remover) end(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = cmp.Or(r.ended, err)
+	r.stop.Store(true)
 }
 
 // add lets d, which may be nil, be removed together with others.
@@ -160,34 +185,99 @@ func (r *remover) send() {
 	})
 }
 
-// remove removes names, and returns what is empty then. What is not removed together with the others is tried by itself, which
-// finds out why.
+// remove removes names, and returns what is empty then. A name at which connections are lost for good is given up, and the others go
+// on; without any connection nothing does.
 func (r *remover) remove(names []*doomed) (empty []*doomed) {
-	gone := make([]bool, 0, len(names))
-	err := r.op.Attempt(func(s *session.Session) (bool, error) {
-		rest := make([]session.Removal, 0, len(names))
-		for _, d := range names[len(gone):] {
-			rest = append(rest, d.Removal)
+	answered, interrupted := 0, false
+	for answered < len(names) {
+		connected := false
+		err := r.op.Attempt(func(s *session.Session) (bool, error) {
+			connected = true
+			before := answered
+			err := r.ask(s, names[answered:], interrupted, &answered)
+			interrupted = interrupted || err != nil
+			return answered > before, err
+		})
+		if err == nil {
+			break
 		}
-		more, err := s.RemoveEach(r.op.Ctx, rest)
-		gone = append(gone, more...)
-		return len(more) > 0, err
-	})
-	for i, d := range names {
-		ok := false
-		switch {
-		case i >= len(gone):
-			r.fault(r.wrap(d.Name, err))
-		case gone[i]:
-			ok = true
-		default:
-			ok = r.alone(d.Removal)
+		if !connected || r.op.Ctx.Err() != nil {
+			r.end(err)
+			return nil
 		}
-		if e := d.in.release(ok); e != nil {
+		names[answered].fate = failed
+		answered++
+		r.fault(r.wrap(names[answered-1].Name, err))
+	}
+	if interrupted {
+		r.missing(names)
+	}
+	for _, d := range names {
+		if d.fate == refused && r.alone(d.Removal) {
+			d.fate = removed
+		}
+		if e := d.in.release(d.fate == removed); e != nil {
 			empty = append(empty, e)
 		}
 	}
 	return empty
+}
+
+// ask asks for names together, or one by one, once a connection was lost in that, or where that happens to each group: there are
+// servers that hang up on so many commands.
+func (r *remover) ask(s *session.Session, names []*doomed, single bool, answered *int) error {
+	for len(names) > 0 {
+		some := names
+		if single || r.lost.Load() > 1 {
+			some = names[:1]
+		}
+		asked := make([]session.Removal, len(some))
+		for i, d := range some {
+			asked[i] = d.Removal
+		}
+		gone, err := s.RemoveEach(r.op.Ctx, asked)
+		for i, ok := range gone {
+			if names[i].fate = refused; ok {
+				names[i].fate = removed
+			}
+		}
+		*answered += len(gone)
+		names = names[len(gone):]
+		switch {
+		case err == nil && len(some) > 1:
+			r.lost.Store(0)
+		case err != nil && len(some) > 1 && len(gone) == 0:
+			r.lost.Add(1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missing finds those of names gone that were refused because an earlier reply was lost, many by one listing.
+func (r *remover) missing(names []*doomed) {
+	in := map[string][]*doomed{}
+	for _, d := range names {
+		if dir, _ := Split(d.Name); d.fate == refused {
+			in[dir] = append(in[dir], d)
+		}
+	}
+	for dir, some := range in {
+		if len(some) == 1 {
+			continue
+		}
+		_ = r.op.Try(func(s *session.Session) error { // what is not found out here is by and by
+			there, complete, err := listed(r.op.Ctx, s, dir)
+			for _, d := range some {
+				if _, base := Split(d.Name); err == nil && complete && !there[base] && (base[0] != '.' || s.ListsHidden()) {
+					d.fate = removed
+				}
+			}
+			return err
+		})
+	}
 }
 
 // alone removes one name, and reports whether it is gone.

@@ -229,6 +229,20 @@ func FindInParent(ctx context.Context, s *session.Session, name string) (found *
 	return found, complete && !hidden, nil
 }
 
+// listed has the names in a directory; complete tells that it has all but those that servers like to hide.
+func listed(ctx context.Context, s *session.Session, dir string) (names map[string]bool, complete bool, err error) {
+	names, complete = map[string]bool{}, true
+	err = s.List(ctx, dir, func(e listing.Entry, err error) bool {
+		if err != nil {
+			complete = false
+		} else {
+			names[e.Name] = true
+		}
+		return true
+	})
+	return names, complete, err
+}
+
 // absent is the error of a name whose absence is proved; said is what the server answered, if it did.
 func absent(said error) error {
 	if said == nil {

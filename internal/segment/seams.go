@@ -67,7 +67,7 @@ func (c *Crew) reach(t *Task, off int64, beyond []byte, r io.Reader) (moved int6
 	moved = int64(n)
 	if err != nil {
 		c.seams.set(off, nil)
-		return moved, nil //nolint:nilerr // it stays open
+		return moved, nil // it stays open
 	}
 	c.seams.set(off, all)
 	if most := int64(len(all)); c.Partial.Before(off+most, most) == most { // else whoever fetches it is not so far

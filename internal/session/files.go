@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/listing"
@@ -109,8 +110,9 @@ type Removal struct {
 	Dir  bool
 }
 
-// RemoveEach removes names, many in one round trip. It tells which of the names that were answered for are removed, the first
-// of all: fewer only with an error, which is one of the connection.
+// RemoveEach removes names, many in one round trip. It tells which of the first names are removed, as many as were answered for: fewer
+// than all only with an error, which is one of the connection. Where a group's replies may be those to other names, it tells nothing
+// of them.
 func (s *Session) RemoveEach(ctx context.Context, names []Removal) (removed []bool, err error) {
 	err = s.do(ctx, func() error {
 		lines := make([]string, len(names))
@@ -124,12 +126,11 @@ func (s *Session) RemoveEach(ctx context.Context, names []Removal) (removed []bo
 			}
 		}
 		for group := range groups(lines) {
-			replies, err := s.exchange(group...)
-			if err == nil {
-				if err = s.inPlace(group, replies); err != nil {
-					s.blameGroup(len(group), err)
-					return err
-				}
+			var replies []reply.Reply
+			if len(group) == 1 || s.cfg.Quirks.OneByOne.Load() {
+				replies, err = s.exchange(group...)
+			} else {
+				replies, err = s.counted(group)
 			}
 			for _, r := range replies {
 				removed = append(removed, r.Done())
@@ -141,6 +142,26 @@ func (s *Session) RemoveEach(ctx context.Context, names []Removal) (removed []bo
 		return nil
 	})
 	return removed, err
+}
+
+// counted is exchange of a group where it matters which reply is to which command: NOOP closes it, and where there may be one too many
+// or too few there are none.
+func (s *Session) counted(lines []string) ([]reply.Reply, error) {
+	replies, err := s.exchange(slices.Concat(lines, []string{"NOOP"})...)
+	if isTimeout(err) || errors.Is(err, reply.ErrMalformed) {
+		return nil, err
+	}
+	if wrong := s.inPlace(lines[:min(len(replies), len(lines))], replies); wrong != nil {
+		s.blameGroup(len(lines), wrong)
+		return nil, wrong
+	}
+	if err != nil {
+		return replies, err
+	}
+	if end := replies[len(lines)]; end.Code != 200 || !s.ctl.Quiet() {
+		return nil, fmt.Errorf("%w: %d %s closes a group", reply.ErrMalformed, end.Code, reply.Printable(end.Text()))
+	}
+	return replies[:len(lines)], nil
 }
 
 // Fact is what MLST says of path; errors.ErrUnsupported where the server has no MLST.

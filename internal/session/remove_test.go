@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,12 +26,15 @@ func TestRemoveEachTellsOfEachNameAndOfNoneThatWasNotAnsweredFor(t *testing.T) {
 		"all":                    {&odd{}, []bool{true, true, true}, false, false},
 		"not the directory":      {&odd{replies: map[string]string{"RMD": "550 not empty"}}, []bool{true, false, true}, false, false},
 		"a busy one":             {&odd{replies: map[string]string{"RMD": "450 busy"}}, []bool{true, false, true}, false, false},
-		"flushes what is behind": {&odd{before: at("RMD", says("250 ok"))}, []bool{true, true}, true, true},
+		"flushes what is behind": {&odd{before: at("RMD", says("250 ok"))}, nil, true, true},
+		"says one thing twice":   {&odd{replies: map[string]string{"RMD": "250 ok\r\n250 ok"}}, nil, true, false},
+		"does not answer one":    {&odd{before: func(_ *ftptest.Conn, verb string, _ bool) bool { return verb == "RMD" }}, nil, true, true},
+		"is late, and hangs up":  {&odd{before: at("RMD", func(c *ftptest.Conn) { c.Send("226 done\r\n250 ok\r\n"); hangUp(c) })}, nil, true, true},
 		"hangs up":               {&odd{before: at("RMD", hangUp)}, []bool{true}, true, false},
 		"leaves":                 {&odd{replies: map[string]string{"RMD": "421 bye"}}, []bool{true}, true, false},
 		"talks of a transfer":    {&odd{replies: map[string]string{"RMD": "226 done"}}, nil, true, true},
 		"wants to hear more":     {&odd{replies: map[string]string{"RMD": "350 go on"}}, nil, true, true},
-		"speaks no FTP":          {&odd{replies: map[string]string{"RMD": "hello"}}, []bool{true}, true, true},
+		"speaks no FTP":          {&odd{replies: map[string]string{"RMD": "hello"}}, nil, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,11 +71,16 @@ func TestRemoveEachWritesNoMoreThanAServerReads(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, removed, len(names))
 		assert.Equal(t, trips, srv.Stats().RoundTrips)
-		for i, line := range written.all() {
+		lines := slices.DeleteFunc(written.all(), func(line string) bool { return line == "NOOP" })
+		for i, line := range lines {
 			assert.Equal(t, "DELE "+names[i].Name, line)
 		}
 	}
-	removed, err := s.RemoveEach(t.Context(), nil)
+	removed, err := s.RemoveEach(t.Context(), []session.Removal{{Name: "a"}})
+	require.NoError(t, err)
+	assert.Equal(t, []bool{true}, removed)
+	assert.Equal(t, []string{"DELE a"}, written.all())
+	removed, err = s.RemoveEach(t.Context(), nil)
 	require.NoError(t, err)
 	assert.Empty(t, removed)
 	removed, err = s.RemoveEach(t.Context(), []session.Removal{{Name: "a"}, {Name: "b\r\nDELE c"}})

@@ -187,10 +187,11 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 }
 
 // blameGroup notes that a group of n commands was not answered as it should be. Where the connection is lost, once may be the
-// line's fault, unless no such group is answered until it is lost again.
+// line's fault, unless no such group is answered until that happens again in one that is no smaller.
 func (s *Session) blameGroup(n int, err error) {
 	quirks := s.cfg.Quirks
-	if isTimeout(err) || errors.Is(err, reply.ErrMalformed) || quirks.lostGroup.Swap(int32(n)) > 0 { //nolint:gosec // a few dozen
+	last := int(quirks.lostGroup.Swap(int32(n))) //nolint:gosec // a few dozen
+	if isTimeout(err) || errors.Is(err, reply.ErrMalformed) || (last > 0 && n >= last) {
 		quirks.OneByOne.Store(true)
 	}
 }

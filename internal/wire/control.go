@@ -452,8 +452,14 @@ func (c *Control) hide(verb string, r reply.Reply) {
 // Cancel ends every wait on the connection, now and later.
 func (c *Control) Cancel() { c.cancel() }
 
-// Close closes the socket at once: a close_notify could block on a full one.
-func (c *Control) Close() error { return c.raw.Close() }
+// Close closes the socket at once: a close_notify could block on a full one. Of commands that were not answered, but for QUIT, what
+// has not arrived yet never will: after an outage it would be delivered, and done, minutes later.
+func (c *Control) Close() error {
+	if slices.ContainsFunc(c.pending, func(verb string) bool { return verb != "QUIT" }) {
+		return reset(c.raw)
+	}
+	return c.raw.Close()
+}
 
 // LocalAddr is the socket's.
 func (c *Control) LocalAddr() net.Addr { return c.raw.LocalAddr() }
