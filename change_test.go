@@ -328,6 +328,16 @@ func TestAServerOfFewWordsIsEnough(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
+func TestSetModTimeSaysWhenTheServerWillNot(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{HideFeatures: []string{"MFMT"}, Faults: []ftptest.Fault{
+		{Cmd: "MDTM", Path: "20", Do: ftptest.Refuse, Reply: "550 Could not set file modification time."},
+	}})
+	put(t, srv, "f", nil)
+	err := client.SetModTime(t.Context(), "srv", "f", time.Now())
+	require.ErrorContains(t, err, "MDTM: 550")
+	require.NotErrorIs(t, err, errors.ErrUnsupported)
+}
+
 func TestSetModTimeSaysWhenTheServerCannot(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{HideFeatures: []string{"MFMT", "MDTM"}})
 	put(t, srv, "f", []byte("x"))

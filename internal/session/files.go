@@ -7,6 +7,7 @@ import (
 	"iter"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/listing"
@@ -287,10 +288,12 @@ func (s *Session) datings(path string, t time.Time) (lines []string, err error) 
 }
 
 // dated is nil if line, to which r was the reply, has set a time. A server that only tells times has told that of a file that
-// is named like the whole argument.
+// is named like the whole argument, or found none. vsftpd, which sets them, says so: 550 Could not set file modification time.
 func dated(line string, r reply.Reply) error {
 	at, _ := reply.Time(r)
 	switch {
+	case r.Code == 550 && strings.Contains(strings.ToLower(r.Text()), "set file modification time"):
+		return reply.Err(verb(line), r)
 	case r.Code == 213 && (verb(line) == "MFMT" || at.IsZero()):
 		return nil
 	case r.Done():

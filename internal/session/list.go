@@ -26,8 +26,8 @@ const (
 // ErrTooManyEntries is the error of a directory that does not end.
 var ErrTooManyEntries = errors.New("directory has too many entries")
 
-// ErrNotDir is the error of listing something that is not a directory.
-var ErrNotDir = errors.New("not a directory")
+// ErrNotDir is the error of listing something that is not a directory, or not for this user, or not there.
+var ErrNotDir = errors.New("not a directory that may be entered")
 
 // errUnopened is the cause of a listing that says so, of what may be a directory or not.
 var errUnopened = fmt.Errorf("cannot be read: %w", fs.ErrPermission)
