@@ -28,8 +28,8 @@ var (
 	ErrUnverifiable = errors.New("cannot be verified")
 	// ErrInUse is the error of a target that another transfer, in this process or another one, holds.
 	ErrInUse = partfile.ErrInUse
-	// ErrUnsafeName is the error of a name with control characters, or of one that a server listed and that would lead out of
-	// its directory or cannot be a local name.
+	// ErrUnsafeName is the error of a name with control characters, of one that is to be made on a server and is not UTF-8, or of
+	// one that a server listed and that would lead out of its directory or cannot be a local name.
 	ErrUnsafeName = safepath.ErrUnsafe
 	// ErrNameCollision is the error of two names that would land on one file.
 	ErrNameCollision = errors.New("name collision")

@@ -141,7 +141,11 @@ func (o *operation) transfer(job Job, opts *TransferOptions) (*transfer, error) 
 }
 
 func (t *transfer) check() error {
-	if err := safepath.CheckArgument(t.remote); err != nil {
+	check := safepath.CheckArgument
+	if t.job.Direction == Up {
+		check = safepath.CheckCreated
+	}
+	if err := check(t.remote); err != nil {
 		return err
 	}
 	if remotefs.IsRoot(t.remote) || strings.HasSuffix(t.remote, "/") {

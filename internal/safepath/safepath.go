@@ -36,6 +36,16 @@ func CheckArgument(s string) error {
 	return nil
 }
 
+// CheckCreated is CheckArgument for a path whose last element is to be made on a server. What CheckListed refuses in a listing
+// is not made: nobody could see, compare or remove it with what is around it.
+func CheckCreated(path string) error {
+	if err := CheckArgument(path); err != nil {
+		return err
+	}
+	path = strings.TrimRight(path, "/")
+	return checkText(path[strings.LastIndexByte(path, '/')+1:])
+}
+
 // CheckSecret is CheckArgument for a password: its error does not show it.
 func CheckSecret(s string) error {
 	if hasControl(s) {
@@ -63,14 +73,18 @@ func CheckListed(name string) error {
 	case ".", "..":
 		return unsafeName(name, "names a directory above")
 	}
+	if strings.Contains(name, "/") {
+		return unsafeName(name, "more than one component")
+	}
+	return checkText(name)
+}
+
+func checkText(name string) error {
 	if !utf8.ValidString(name) {
 		return unsafeName(name, "not UTF-8")
 	}
 	for _, r := range name {
-		switch {
-		case r == '/':
-			return unsafeName(name, "more than one component")
-		case r < 0x20 || (r >= 0x7f && r <= 0x9f):
+		if r < 0x20 || (r >= 0x7f && r <= 0x9f) {
 			return unsafeName(name, "control character")
 		}
 	}

@@ -28,6 +28,15 @@ func TestAnArgumentWithAControlByteIsRefused(t *testing.T) {
 	}
 }
 
+func TestANameToBeMadeIsOneThatAListingMayTell(t *testing.T) {
+	for _, good := range []string{"", "/", "a", "a/", "..", "中文/a b", "\xff/a", "a\u0085/b//"} {
+		require.NoError(t, safepath.CheckCreated(good), "%q", good)
+	}
+	for _, bad := range []string{"\xff", "a/\xff", "a/\xff//", "a\u0085b", "/\u009b", "a\nb/c", "a\x7f"} {
+		require.ErrorIs(t, safepath.CheckCreated(bad), safepath.ErrUnsafe, "%q", bad)
+	}
+}
+
 func TestAnErrorQuotesAndCapsTheNameAndHidesAPassword(t *testing.T) {
 	err := safepath.CheckArgument("\x1b" + strings.Repeat("x", 10_000))
 	require.ErrorIs(t, err, safepath.ErrUnsafe)

@@ -236,6 +236,11 @@ func verb(line string) string {
 // line builds a command whose argument is a path: checked, in the server's charset, and guarded where servers read a first
 // blank, '-' or '~' as something other than part of a name.
 func (s *Session) line(verb, path string) (string, error) {
+	if verb == "MKD" || verb == "RNTO" {
+		if err := safepath.CheckCreated(path); err != nil {
+			return "", inStep(err)
+		}
+	}
 	arg, err := s.encode(path)
 	if err != nil {
 		return "", err
