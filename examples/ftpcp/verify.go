@@ -160,19 +160,25 @@ func (c *comparison) trees(ctx context.Context) error {
 	} else if !info.IsDir() {
 		return &usageError{"with -r LOCAL is a folder"}
 	}
-	seen := map[string]bool{} // the names that are there; true: a folder that could be read
-	missing := ""             // a folder that is not here, of which one row is enough
+	seen := map[string]bool{".": true} // the names that are there; true: a folder of which all could be read
+	missing := ""                      // a folder that is not here, of which one row is enough
+	var first error                    // that of the folder itself, if nothing comes after it, and else that of a row in it
 	for e, err := range c.there.Walk(ctx, c.there.server, c.there.path, nil) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		name := c.below(e.Path)
+		if first != nil {
+			c.row("not compared", ".", first.Error())
+			first = nil
+		}
+		name := cmp.Or(c.below(e.Path), ".")
 		if err != nil {
-			if name == "" && len(seen) == 0 {
-				return err
+			if name == "." && len(seen) == 1 && seen["."] {
+				first = err
+			} else {
+				c.row("not compared", name, err.Error())
 			}
-			c.row("not compared", cmp.Or(name, "."), err.Error())
-			seen[cmp.Or(name, ".")] = false
+			seen[name] = false
 			continue
 		}
 		if safepath.IsOurs(e.Name) || (missing != "" && strings.HasPrefix(name, missing)) {
@@ -197,6 +203,9 @@ func (c *comparison) trees(ctx context.Context) error {
 			}
 		}
 	}
+	if first != nil {
+		return first
+	}
 	return c.onlyHere(seen)
 }
 
@@ -205,16 +214,14 @@ func (c *comparison) onlyHere(seen map[string]bool) error {
 	return filepath.WalkDir(c.local, func(file string, d fs.DirEntry, err error) error {
 		rel, rerr := filepath.Rel(c.local, file)
 		name := filepath.ToSlash(rel)
-		read, there := seen[name]
+		_, there := seen[name]
 		switch {
 		case rerr != nil:
 			return rerr
 		case err != nil:
 			c.row("not compared", name, err.Error())
 			return nil
-		case there && d.IsDir() && !read:
-			return fs.SkipDir
-		case there || name == "." || safepath.IsOurs(d.Name()):
+		case there || !seen[path.Dir(name)] || safepath.IsOurs(d.Name()): // in a folder of which part was not read it may be there
 			return nil
 		case d.IsDir():
 			c.row("missing there", name+"/", "")

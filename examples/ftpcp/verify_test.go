@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -124,6 +125,24 @@ func TestAFolderThatCannotBeReadIsNoFolderWithoutFiles(t *testing.T) {
 
 	ftpcp(t, "verify", "-r", srv.URL("absent"), here).fails(t, 1, "absent")
 	ftpcp(t, "verify", "-r", srv.URL("t"), filepath.Join(here, "absent")).fails(t, 1, "absent")
+}
+
+func TestARowThatCannotBeReadLeavesTheRestToBeCompared(t *testing.T) {
+	srv := serve(t, ftptest.Options{ListOnDataLines: func(_, arg string) []byte {
+		if arg == "t" {
+			return []byte("type=file;size=1; bad\xff\r\ntype=dir; d\r\ntype=file;size=1; size\r\n")
+		}
+		return []byte("type=file;size=1; missing\r\n")
+	}})
+	write(t, srv.Dir(), "t/size", content(1))
+	here := t.TempDir()
+	for _, name := range []string{"size", "maybe bad", "maybe/a", "d/only here"} {
+		write(t, here, name, nil)
+	}
+	o := ftpcp(t, "verify", "-r", srv.URL("t"), here)
+	assert.Equal(t, 1, o.status)
+	rows := regexp.MustCompile(` {2,}`).ReplaceAllString(o.stdout, "|")
+	assert.Regexp(t, `^not compared\|\.\|.*bad.*\nmissing here\|d/missing\nsize\|size\|here 0, there 1\nmissing there\|d/only here\n$`, rows)
 }
 
 func TestWrongUsageOfVerifyIsToldBeforeAnythingIsDone(t *testing.T) {
