@@ -115,7 +115,18 @@ func (c *comparison) single(ctx context.Context) error {
 		}
 		local = filepath.Join(local, c.there.base())
 	}
-	return c.file(ctx, c.there.path, local, c.there.base())
+	if _, err := os.Stat(local); !errors.Is(err, fs.ErrNotExist) {
+		return c.file(ctx, c.there.path, local, c.there.base())
+	}
+	switch there, err := c.there.Exists(ctx, c.there.server, c.there.path); {
+	case err != nil:
+		return err
+	case there:
+		c.row("missing here", c.there.base(), "")
+	default:
+		c.row("missing on both sides", c.there.base(), "")
+	}
+	return nil
 }
 
 // file compares one file. Its error ends all; what concerns this file alone is a row.

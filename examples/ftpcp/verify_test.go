@@ -57,14 +57,23 @@ func TestVerifySaysHowAFileWasCheckedOrDiffers(t *testing.T) {
 		assert.Equal(t, "size  a file  here 999, there 1000\n", o.stdout)
 		assert.Equal(t, "ftpcp: 1 of 1 differ or could not be compared\n", o.stderr)
 	}
+}
 
+func TestVerifySaysOnWhichSideAFileIsMissing(t *testing.T) {
 	srv := serve(t, ftptest.Options{})
-	o := ftpcp(t, "verify", srv.URL("f"), filepath.Join(t.TempDir(), "f"))
+	here, nowhere := write(t, t.TempDir(), "f", nil), filepath.Join(t.TempDir(), "f")
+	o := ftpcp(t, "verify", srv.URL("f"), nowhere)
 	assert.Equal(t, 1, o.status)
-	assert.Equal(t, "missing here  f\n", o.stdout)
-	o = ftpcp(t, "verify", srv.URL("f"), write(t, t.TempDir(), "f", nil))
+	assert.Equal(t, "missing on both sides  f\n", o.stdout)
+	o = ftpcp(t, "verify", srv.URL("f"), here)
 	assert.Equal(t, 1, o.status)
 	assert.Equal(t, "missing there  f\n", o.stdout)
+	write(t, srv.Dir(), "f", nil)
+	o = ftpcp(t, "verify", srv.URL("f"), nowhere)
+	assert.Equal(t, 1, o.status)
+	assert.Equal(t, "missing here  f\n", o.stdout)
+	require.NoError(t, srv.Close())
+	ftpcp(t, "verify", "-retries", "0", srv.URL("f"), nowhere).fails(t, 1, "refused")
 }
 
 func TestVerifyComparesTreesAndPrintsATableOfWhatDiffers(t *testing.T) {
