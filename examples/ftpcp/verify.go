@@ -217,11 +217,11 @@ func (c *comparison) trees(ctx context.Context) error {
 	if first != nil {
 		return first
 	}
-	return c.onlyHere(seen)
+	return c.onlyHere(ctx, seen)
 }
 
 // onlyHere tells of what the server does not have, where it could be seen.
-func (c *comparison) onlyHere(seen map[string]bool) error {
+func (c *comparison) onlyHere(ctx context.Context, seen map[string]bool) error {
 	return filepath.WalkDir(c.local, func(file string, d fs.DirEntry, err error) error {
 		rel, rerr := filepath.Rel(c.local, file)
 		name := filepath.ToSlash(rel)
@@ -234,6 +234,9 @@ func (c *comparison) onlyHere(seen map[string]bool) error {
 			return nil
 		case there || !seen[path.Dir(name)] || safepath.IsOurs(d.Name()): // in a folder of which part was not read it may be there
 			return nil
+		case strings.HasPrefix(name, ".") || strings.Contains(name, "/."):
+			seen[name] = d.IsDir()
+			return c.unlisted(ctx, file, name, d.IsDir())
 		case d.IsDir():
 			c.row("missing there", name+"/", "")
 			return fs.SkipDir
@@ -241,6 +244,28 @@ func (c *comparison) onlyHere(seen map[string]bool) error {
 		c.row("missing there", name, "")
 		return nil
 	})
+}
+
+// unlisted asks for a name that the server did not list: many list none that begins with a dot.
+func (c *comparison) unlisted(ctx context.Context, local, name string, isDir bool) error {
+	remote := path.Join(c.there.path, name)
+	if !isDir {
+		return c.file(ctx, remote, local, name)
+	}
+	e, err := c.there.Stat(ctx, c.there.server, remote)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, fs.ErrNotExist):
+		c.row("missing there", name+"/", "")
+	case err != nil:
+		c.row("not compared", name+"/", err.Error())
+	case !e.IsDir():
+		c.row("type", name+"/", "here it is a folder")
+	default:
+		return nil
+	}
+	return fs.SkipDir
 }
 
 // below is a remote path's name below the folder that is compared.

@@ -76,6 +76,11 @@ func TestVerifySaysOnWhichSideAFileIsMissing(t *testing.T) {
 	ftpcp(t, "verify", "-retries", "0", srv.URL("f"), nowhere).fails(t, 1, "refused")
 }
 
+// rows are what verify printed, with a bar between columns.
+func rows(o outcome) []string {
+	return strings.Split(regexp.MustCompile(` {2,}`).ReplaceAllString(strings.TrimSpace(o.stdout), "|"), "\n")
+}
+
 func TestVerifyComparesTreesAndPrintsATableOfWhatDiffers(t *testing.T) {
 	srv := serve(t, ftptest.Options{Hash: true})
 	here := t.TempDir()
@@ -150,8 +155,31 @@ func TestARowThatCannotBeReadLeavesTheRestToBeCompared(t *testing.T) {
 	}
 	o := ftpcp(t, "verify", "-r", srv.URL("t"), here)
 	assert.Equal(t, 1, o.status)
-	rows := regexp.MustCompile(` {2,}`).ReplaceAllString(o.stdout, "|")
-	assert.Regexp(t, `^not compared\|\.\|.*bad.*\nmissing here\|d/missing\nsize\|size\|here 0, there 1\nmissing there\|d/only here\n$`, rows)
+	got := rows(o)
+	assert.Regexp(t, `^not compared\|\.\|.*bad`, got[0])
+	assert.Equal(t, []string{"missing here|d/missing", "size|size|here 0, there 1", "missing there|d/only here"}, got[1:])
+}
+
+func TestFilesThatTheServerDoesNotListAreAskedFor(t *testing.T) {
+	srv := serve(t, ftptest.Options{ListOnDataLines: func(_, arg string) []byte {
+		return []byte(map[string]string{"t": "type=dir; d\r\n"}[arg])
+	}})
+	here := t.TempDir()
+	for _, name := range []string{".same", ".size", "d/.same", ".d/same", ".d/sub/size", ".kind"} {
+		write(t, srv.Dir(), "t/"+name, content(5))
+		write(t, here, name, content(5))
+	}
+	require.NoError(t, os.Remove(filepath.Join(here, ".kind")))
+	for _, name := range []string{".size", ".d/sub/size", ".d/missing", ".missing/a", "missing", ".kind/a"} {
+		write(t, here, name, nil)
+	}
+	o := ftpcp(t, "verify", "-r", srv.URL("t"), here)
+	assert.Equal(t, 1, o.status)
+	assert.Equal(t, []string{
+		"missing there|.d/missing", "size|.d/sub/size|here 0, there 5", "type|.kind/|here it is a folder", "missing there|.missing/",
+		"size|.size|here 0, there 5", "missing there|missing",
+	}, rows(o))
+	assert.Equal(t, "3 equal, checked: size only\nftpcp: 6 of 9 differ or could not be compared\n", o.stderr)
 }
 
 func TestWrongUsageOfVerifyIsToldBeforeAnythingIsDone(t *testing.T) {
