@@ -115,7 +115,7 @@ func (c *comparison) single(ctx context.Context) error {
 		}
 		local = filepath.Join(local, c.there.base())
 	}
-	if _, err := os.Stat(local); !errors.Is(err, fs.ErrNotExist) {
+	if exists(local) {
 		return c.file(ctx, c.there.path, local, c.there.base())
 	}
 	switch there, err := c.there.Exists(ctx, c.there.server, c.there.path); {
@@ -200,6 +200,7 @@ func (c *comparison) trees(ctx context.Context) error {
 		switch {
 		case err != nil:
 			c.row("not compared", name, err.Error())
+		case !exists(local) && c.leavesOut(name, e.Mode):
 		case !e.IsDir():
 			if err := c.file(ctx, e.Path, local, name); err != nil {
 				return err
@@ -234,6 +235,8 @@ func (c *comparison) onlyHere(ctx context.Context, seen map[string]bool) error {
 			return nil
 		case there || !seen[path.Dir(name)] || safepath.IsOurs(d.Name()): // in a folder of which part was not read it may be there
 			return nil
+		case c.leavesOut(name, d.Type()):
+			return nil
 		case strings.HasPrefix(name, ".") || strings.Contains(name, "/."):
 			seen[name] = d.IsDir()
 			return c.unlisted(ctx, file, name, d.IsDir())
@@ -266,6 +269,24 @@ func (c *comparison) unlisted(ctx context.Context, local, name string, isDir boo
 		return nil
 	}
 	return fs.SkipDir
+}
+
+// leavesOut tells whether a copy of the tree lacks what is on one side only: links and special files are not transferred.
+func (c *comparison) leavesOut(name string, mode fs.FileMode) bool {
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		c.tool.note("skipped: %s: symbolic link", name)
+	case mode.Type()&^(fs.ModeDir|fs.ModeIrregular) != 0:
+		c.tool.note("skipped: %s: special file", name)
+	default:
+		return false
+	}
+	return true
+}
+
+func exists(local string) bool {
+	_, err := os.Stat(local)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // below is a remote path's name below the folder that is compared.

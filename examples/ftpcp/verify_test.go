@@ -182,6 +182,27 @@ func TestFilesThatTheServerDoesNotListAreAskedFor(t *testing.T) {
 	assert.Equal(t, "3 equal, checked: size only\nftpcp: 6 of 9 differ or could not be compared\n", o.stderr)
 }
 
+func TestLinksThatTransfersLeaveOutDoNotFailVerify(t *testing.T) {
+	for _, side := range []string{"there", "here"} {
+		o := ftptest.Options{NoMLSD: true}
+		if side == "there" {
+			o.ListOnDataLines = func(string, string) []byte {
+				return []byte("-rw-r--r-- 1 a b 1 Mar  4  2025 a\r\nlrwxrwxrwx 1 a b 4 Mar  4  2025 link -> a\r\n")
+			}
+		}
+		srv, here := serve(t, o), t.TempDir()
+		write(t, srv.Dir(), "t/a", content(1))
+		write(t, here, "a", content(1))
+		if side == "here" {
+			require.NoError(t, os.Symlink("a", filepath.Join(here, "link")))
+		}
+		out := ftpcp(t, "verify", "-r", srv.URL("t"), here)
+		out.succeeds(t)
+		assert.Empty(t, out.stdout)
+		assert.Equal(t, "skipped: link: symbolic link\n1 equal, checked: size only\n", out.stderr)
+	}
+}
+
 func TestWrongUsageOfVerifyIsToldBeforeAnythingIsDone(t *testing.T) {
 	srv := serve(t, ftptest.Options{})
 	file := write(t, t.TempDir(), "f", nil)
