@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -13,16 +14,17 @@ import (
 	"github.com/corexalgo/ftpclient"
 )
 
-// block is the README's first block of code in a language.
-func block(t *testing.T, language string) string {
+// blocks are the README's blocks of code in a language.
+func blocks(t *testing.T, language string) []string {
 	t.Helper()
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
-	_, rest, found := strings.Cut(string(readme), "\n```"+language+"\n")
-	require.True(t, found, language)
-	code, _, found := strings.Cut(rest, "```\n")
-	require.True(t, found, language)
-	return code
+	var all []string
+	for _, m := range regexp.MustCompile("(?s)\n```"+language+"\n(.*?)```\n").FindAllStringSubmatch(string(readme), -1) {
+		all = append(all, m[1])
+	}
+	require.NotEmpty(t, all, language)
+	return all
 }
 
 func TestTheREADMEBeginsWithThisProgram(t *testing.T) {
@@ -30,13 +32,38 @@ func TestTheREADMEBeginsWithThisProgram(t *testing.T) {
 	require.NoError(t, err)
 	_, program, _ := strings.Cut(string(source), "\n") // without its doc comment
 	program = regexp.MustCompile(` *//nolint.*`).ReplaceAllString(program, "")
-	assert.Equal(t, program, block(t, "go"))
+	assert.Equal(t, program, blocks(t, "go")[0])
+}
+
+func TestTheREADMEsFragmentsCompileInAFunction(t *testing.T) {
+	var code strings.Builder
+	code.WriteString(`package fragments
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"slices"
+
+	"github.com/corexalgo/ftpclient"
+)
+
+var _ = []any{fmt.Print, log.Print, os.Stderr, slices.Sort[[]int]}
+`)
+	for _, fragment := range blocks(t, "go")[1:] {
+		code.WriteString("\nfunc _(ctx context.Context, client *ftpclient.Client) error {\n" + fragment + "return nil\n}\n")
+	}
+	file := filepath.Join(t.TempDir(), "fragments.go")
+	require.NoError(t, os.WriteFile(file, []byte(code.String()), 0o600))
+	out, err := exec.CommandContext(t.Context(), "go", "build", file).CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 func TestTheREADMEsConfigurationIsValid(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "servers.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(block(t, "yaml")), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(blocks(t, "yaml")[0]), 0o600))
 	t.Setenv("BACKUP_PASSWORD", "x")
 
 	cfg, err := ftpclient.LoadConfig(file)
