@@ -44,6 +44,7 @@ func (t *tool) parse(rawURL, passwordEnv string) (name string, server ftpclient.
 	}
 	server.InsecureSkipVerify = t.insecure
 	server.CAFile = t.caFile
+	server.Encoding = t.encoding
 	name = server.Host
 	if server.Port != 0 {
 		name = net.JoinHostPort(server.Host, strconv.Itoa(server.Port))

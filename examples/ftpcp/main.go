@@ -38,6 +38,7 @@ type tool struct {
 	quiet    bool
 	verbose  bool
 	caFile   string
+	encoding string
 	retries  int
 
 	env            func(string) string
@@ -49,6 +50,7 @@ func (t *tool) register(flags *flag.FlagSet) {
 	flags.BoolVar(&t.quiet, "quiet", t.quiet, "print nothing but errors and what was asked for")
 	flags.BoolVar(&t.verbose, "verbose", t.verbose, "print each FTP command and reply in place of the progress bar")
 	flags.StringVar(&t.caFile, "cacert", t.caFile, "trust the certificates in this PEM `file`, and no others")
+	flags.StringVar(&t.encoding, "encoding", t.encoding, "names on the server are in this `charset`, such as gbk or windows-1251, and not in UTF-8")
 	flags.IntVar(&t.retries, "retries", t.retries, "give up after so many tries in a row, besides the first, that moved nothing")
 }
 
@@ -126,6 +128,9 @@ func (e *usageError) Error() string { return e.text }
 // complain prints err on one line.
 func (t *tool) complain(err error) {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if t.encoding == "" && strings.Contains(text, "is not valid UTF-8") {
+		text += " (-encoding says in which charset names are)"
+	}
 	_, _ = fmt.Fprintln(t.stderr, "ftpcp:", printable(text)) // there is nowhere else to say it
 }
 

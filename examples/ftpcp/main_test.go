@@ -201,6 +201,24 @@ func TestARefusedLoginIsTriedOnceAndSaysSo(t *testing.T) {
 	assert.Equal(t, 1, srv.Stats().Commands["PASS"])
 }
 
+func TestNamesInAnotherCharsetAreReadAndWrittenInIt(t *testing.T) {
+	srv := serve(t, ftptest.Options{})
+	const raw = "\xd6\xd0\xce\xc4" // 中文 in GBK
+	write(t, srv.Dir(), raw+"/"+raw, content(10))
+	local := t.TempDir()
+
+	ftpcp(t, "ls", srv.URL("")).fails(t, 1, "-encoding")
+	o := ftpcp(t, "ls", "-r", "-encoding", "gbk", srv.URL(""))
+	o.succeeds(t)
+	assert.Equal(t, "中文\n中文/中文\n", o.stdout)
+	ftpcp(t, "-encoding", "gbk", "mget", srv.URL("中文"), local).succeeds(t)
+	holds(t, content(10), local, "中文")
+	ftpcp(t, "cp", "-encoding", "gbk", srv.URL("中文/中文"), srv.URL("中文/文")).succeeds(t)
+	holds(t, content(10), srv.Dir(), raw, "\xce\xc4")
+	ftpcp(t, "put", "-encoding", "gbk", filepath.Join(local, "中文"), srv.URL("😀")).fails(t, 1, "charset")
+	ftpcp(t, "ls", "-encoding", "nonsense", srv.URL("")).fails(t, 2, "unknown charset")
+}
+
 func TestVerboseShowsCommandsButNoPassword(t *testing.T) {
 	srv := serve(t, ftptest.Options{})
 	write(t, srv.Dir(), "f", content(10))
