@@ -140,7 +140,7 @@ func (r *report) conclude(ctx context.Context, result *ftpclient.BatchResult, er
 
 // sum is the result on one line.
 func (r *report) sum(result *ftpclient.BatchResult, failed int) string {
-	text := fmt.Sprintf("%d files, %d bytes in %.1f s", result.Succeeded, result.Bytes, result.Elapsed.Seconds())
+	text := fmt.Sprintf("%s, %s in %.1f s", count(result.Succeeded, "file"), count(result.Bytes, "byte"), result.Elapsed.Seconds())
 	for _, part := range []struct {
 		n    int
 		what string

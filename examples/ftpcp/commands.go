@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"text/tabwriter"
 )
 
 // A command is one word that ftpcp understands.
@@ -79,7 +80,7 @@ func (t *tool) help(args []string) error {
 	shared := newFlags("ftpcp")
 	t.register(shared)
 	var b strings.Builder
-	if len(args) > 0 {
+	if len(args) > 0 && args[0] != "help" {
 		c, ok := lookup(args[0])
 		if !ok {
 			return &usageError{"no such command; see: ftpcp help"}
@@ -88,10 +89,12 @@ func (t *tool) help(args []string) error {
 		printFlags(&b, c.flags())
 	} else {
 		b.WriteString("ftpcp copies files to and from FTP servers.\n\n")
+		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for _, c := range commands {
-			fmt.Fprintf(&b, "  %-38s %s\n", c.usage(), c.summary)
+			_, _ = fmt.Fprintf(table, "  %s\t%s\n", c.usage(), c.summary)
 		}
-		fmt.Fprintf(&b, "  %-38s %s\n", "ftpcp help [command]", "print this, or a command's flags")
+		_, _ = fmt.Fprintf(table, "  %s\t%s\n", "ftpcp help [command]", "print this, or a command's flags")
+		_ = table.Flush() // into memory
 		b.WriteString(helpAfter)
 	}
 	b.WriteString("\nFlags of every command:\n")

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -64,9 +65,21 @@ func (t *tool) newClient(servers map[string]ftpclient.ServerConfig) (*ftpclient.
 	}
 	client, err := ftpclient.New(cfg)
 	if err != nil {
-		return nil, &usageError{err.Error()}
+		return nil, &usageError{inFlags(err, servers)}
 	}
 	return client, nil
+}
+
+// inFlags says what is wrong with a configuration in the words of the flags that made it.
+func inFlags(err error, servers map[string]ftpclient.ServerConfig) string {
+	text := err.Error()
+	for name := range servers {
+		key := "servers." + name + "."
+		text = strings.NewReplacer(key+"ca_file", "-cacert", key+"encoding", "-encoding", key, "").Replace(text)
+	}
+	lines := strings.Split(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(slices.Compact(lines), "; ") // both servers of cp have the same flags
 }
 
 // isFolder reports whether the path can only be a folder's.

@@ -63,24 +63,24 @@ func (f listFlags) directory(ctx context.Context, dir *place, out io.Writer) err
 // tree lists all that is below a directory, and complains of each part that cannot be read.
 func (f listFlags) tree(ctx context.Context, t *tool, dir *place, out io.Writer) error {
 	faults := 0
-	count := newCounter(t)
-	defer count.clear()
+	found := newCounter(t)
+	defer found.clear()
 	// Without -l no time is printed, and any will do.
 	for e, err := range dir.Walk(ctx, dir.server, dir.path, &ftpclient.WalkOptions{Workers: f.workers, CoarseTimes: !f.long}) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			count.clear()
+			found.clear()
 			t.complain(err)
 			faults++
 		default:
 			f.print(out, e, e.Path)
-			count.add()
+			found.add()
 		}
 	}
 	if faults > 0 {
-		return fmt.Errorf("the list is incomplete: %d errors", faults)
+		return fmt.Errorf("the list is incomplete: %s", count(faults, "error"))
 	}
 	return nil
 }

@@ -65,6 +65,8 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	case errors.As(err, &usage):
 		t.complain(err)
 		return 2
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		err = errors.New("interrupted")
 	}
 	t.complain(err)
 	return 1
@@ -132,6 +134,14 @@ func (t *tool) complain(err error) {
 		text += " (-encoding says in which charset names are)"
 	}
 	_, _ = fmt.Fprintln(t.stderr, "ftpcp:", printable(text)) // there is nowhere else to say it
+}
+
+// count is n of something, in words.
+func count[N int | int64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // note prints a remark, unless the user wants none.

@@ -119,6 +119,52 @@ func TestHelpTellsEveryCommandAndItsFlags(t *testing.T) {
 	}
 	assert.Equal(t, "ftpcp get [-resume] [-segments N] URL LOCAL", commands[0].usage())
 	ftpcp(t, "help", "nonsense").fails(t, 2, "no such command")
+	all := ftpcp(t, "help")
+	assert.Equal(t, all, ftpcp(t, "help", "help"))
+	column := strings.Index(all.stdout, "download a file\n") - strings.Index(all.stdout, "  ftpcp get")
+	for _, c := range commands {
+		line := strings.Index(all.stdout, "  "+c.usage()+" ")
+		assert.Equal(t, column, strings.Index(all.stdout[line:], "  "+c.summary)+len("  "), c.name)
+	}
+}
+
+func TestAFaultOfAFlagNamesTheFlag(t *testing.T) {
+	bad := write(t, t.TempDir(), "bad.pem", nil)
+	const a, b = "ftpes://127.0.0.1:1/a", "ftpes://127.0.0.1:2/b"
+	o := ftpcp(t, "cp", "-cacert", bad, "-encoding", "nonsense", a, b)
+	o.fails(t, 2)
+	assert.Equal(t, "ftpcp: -cacert: "+bad+": no certificate in PEM form; -encoding: unknown charset \"nonsense\"\n", o.stderr)
+	ftpcp(t, "ls", "-cacert", bad, "ftp://127.0.0.1:1/a").fails(t, 2, "-cacert: is set, but tls is not")
+}
+
+func TestAnInterruptedCallThatMovedNothingSaysJustThat(t *testing.T) {
+	for _, args := range [][]string{{"ls"}, {"ls", "-r"}, {"rm", "-r"}, {"verify", "-r"}, {"mirror", "-n"}, {"get"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cmd := "MLSD"
+		if args[0] == "get" {
+			cmd = "RETR"
+		}
+		srv := serve(t, ftptest.Options{
+			Faults: []ftptest.Fault{{Cmd: cmd, Do: ftptest.StallControl}},
+			OnCommand: func(got, _ string) {
+				if got == cmd {
+					cancel()
+				}
+			},
+		})
+		write(t, srv.Dir(), "d/f", content(10))
+		switch local := t.TempDir(); args[0] {
+		case "get":
+			args = append(args, srv.URL("d/f"), local)
+		case "verify", "mirror":
+			args = append(args, srv.URL("d"), local)
+		default:
+			args = append(args, srv.URL("d"))
+		}
+		o := ftpcpIn(t, ctx, nil, args...)
+		o.fails(t, 1)
+		assert.Equal(t, "ftpcp: interrupted\n", o.stderr, args)
+	}
 }
 
 func TestWrongUsageIsStatus2AndOneLineWithoutSecrets(t *testing.T) {

@@ -74,7 +74,7 @@ func TestATreeThatCannotBeReadWholeIsListedAsFarAsItGoesAndFails(t *testing.T) {
 	assert.Equal(t, 1, o.status)
 	assert.Contains(t, o.stdout, "good/x\n")
 	assert.Contains(t, o.stderr, "bad: ")
-	assert.Contains(t, o.stderr, "the list is incomplete: 1 errors\n")
+	assert.Contains(t, o.stderr, "the list is incomplete: 1 error\n")
 }
 
 func TestAListingWithUnreadableRowsPrintsTheRestAndFails(t *testing.T) {

@@ -87,7 +87,7 @@ func (f *mirrorFlags) print(t *tool, plan *ftpclient.Plan) error {
 		return err
 	}
 	if n := len(plan.Faults); n > 0 {
-		return fmt.Errorf("the plan is incomplete: %d faults", n)
+		return fmt.Errorf("the plan is incomplete: %s", count(n, "fault"))
 	}
 	return nil
 }

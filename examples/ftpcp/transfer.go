@@ -51,10 +51,11 @@ func unlessInVain(show ftpclient.ProgressFunc) ftpclient.ProgressFunc {
 
 // conclude says how the transfer to target went. It is an error that a file is not proved to be whole, too.
 func (t *tool) conclude(ctx context.Context, target string, result *ftpclient.Result, err error) error {
+	begun := result != nil && result.Transferred > 0
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && begun && ctx.Err() != nil:
 		return errors.New("interrupted; the same command with -resume will continue")
-	case err != nil && result != nil && result.Transferred > 0 && ftpclient.Retryable(err):
+	case err != nil && begun && ftpclient.Retryable(err):
 		return fmt.Errorf("%w (the same command with -resume will continue)", err)
 	case err != nil:
 		return err
@@ -65,7 +66,7 @@ func (t *tool) conclude(ctx context.Context, target string, result *ftpclient.Re
 	if result.Verification.Method == ftpclient.VerifiedNone {
 		return fmt.Errorf("%s: arrived, but the server tells no sizes: nothing proves that it is whole", target)
 	}
-	t.note("%s: %d bytes, checked: %s", target, result.Bytes, result.Verification)
+	t.note("%s: %s, checked: %s", target, count(result.Bytes, "byte"), result.Verification)
 	return nil
 }
 

@@ -167,7 +167,7 @@ func TestASecondUpdateOrMirrorMovesNothing(t *testing.T) {
 			write(t, w.source, "a", []byte("other"))
 			o = ftpcp(t, args...)
 			o.succeeds(t)
-			assert.Contains(t, o.stderr, ": 1 files, 5 bytes in ")
+			assert.Contains(t, o.stderr, ": 1 file, 5 bytes in ")
 			write(t, w.source, "a", []byte("a"))
 		}
 	})
@@ -283,7 +283,7 @@ func TestWhatCannotBeListedIsAFailureAndDeletesNothing(t *testing.T) {
 
 	o = ftpcp(t, "mirror", "-delete", "-n", srv.URL("tree"), local)
 	assert.Equal(t, 1, o.status)
-	assert.Contains(t, o.stderr, "the plan is incomplete: 1 faults")
+	assert.Contains(t, o.stderr, "the plan is incomplete: 1 fault\n")
 	o = ftpcp(t, "mirror", "-delete", srv.URL("tree"), local)
 	assert.Equal(t, 1, o.status)
 	assert.Contains(t, o.stderr, "nothing is deleted")
@@ -327,7 +327,7 @@ func TestAnInterruptedBatchSaysSoAndGoesOnWhereItWas(t *testing.T) {
 			go func() { interrupted <- ftpcpIn(t, ctx, nil, append([]string{verb, "-quiet"}, args...)...) }()
 			require.Eventually(t, func() bool { return hidden(t, target) >= kept }, waitTime, tick)
 			cancel()
-			(<-interrupted).fails(t, 1, "interrupted", "1 files, 10 bytes", "the same command")
+			(<-interrupted).fails(t, 1, "interrupted", "1 file, 10 bytes", "the same command")
 			assert.NoFileExists(t, filepath.Join(target, "big"))
 
 			again := []string{verb}
@@ -384,7 +384,7 @@ func TestABatchThatEndsEarlySaysWhatWasNotTried(t *testing.T) {
 	o := ftpcp(t, "mput", "-quiet", local, srv.URL("tree"))
 	assert.Equal(t, 1, o.status)
 	assert.Contains(t, o.stderr, "452 disk full\n")
-	assert.Regexp(t, `: 1 files, 1 bytes in \S+ s, 1 failed; ended early, 1 not tried\n$`, o.stderr)
+	assert.Regexp(t, `: 1 file, 1 byte in \S+ s, 1 failed; ended early, 1 not tried\n$`, o.stderr)
 }
 
 func TestWhatMgetFetchedIsTheSameForItsUpdate(t *testing.T) {
