@@ -29,7 +29,7 @@ func (f *batchFlags) register(flags *flag.FlagSet) {
 func (f *batchFlags) options(r *report) *ftpclient.BatchOptions {
 	opts := &ftpclient.BatchOptions{Workers: f.workers, Include: f.include, Exclude: f.exclude, OnFile: r.follow}
 	if !r.quiet && !r.verbose {
-		opts.Progress = ftpclient.NewProgressBar(r.stderr)
+		opts.Progress = r.bar()
 	}
 	return opts
 }

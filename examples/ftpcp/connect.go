@@ -30,6 +30,7 @@ func (t *tool) connect(rawURL string, conns int) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.announce(client, name)
 	return &place{Client: client, server: name, path: remote}, nil
 }
 
@@ -60,8 +61,11 @@ func (t *tool) newClient(servers map[string]ftpclient.ServerConfig) (*ftpclient.
 	if t.retries == 0 { // which means the default there
 		cfg.Retry.MaxRetries = -1
 	}
-	if t.verbose {
+	switch {
+	case t.verbose:
 		cfg.Logger = slog.New(slog.NewTextHandler(t.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	case t.watched && !t.quiet:
+		cfg.Logger = slog.New(retries{t})
 	}
 	client, err := ftpclient.New(cfg)
 	if err != nil {

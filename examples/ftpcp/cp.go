@@ -50,5 +50,6 @@ func (t *tool) connectBoth(fromURL, toURL string) (from, to *place, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	t.announce(client, fromName)
 	return &place{client, fromName, fromPath}, &place{client, toName, toPath}, nil
 }

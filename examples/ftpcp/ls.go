@@ -107,34 +107,33 @@ func (f listFlags) print(w io.Writer, e ftpclient.Entry, name string) {
 
 // A counter shows how many entries were found while a long list goes to a file or a pipe.
 type counter struct {
-	w     io.Writer // a terminal; nil: nobody looks
+	t     *tool
+	looks bool // somebody does
 	n     int
 	shown time.Time // when it was last drawn; zero: nothing is on the screen
 	since time.Time
 }
 
 func newCounter(t *tool) *counter {
-	c := &counter{since: time.Now()}
-	if !t.quiet && isTerminal(t.stderr) && !isTerminal(t.stdout) {
-		c.w = t.stderr
-	}
-	return c
+	return &counter{t: t, looks: !t.quiet && t.watched && !isTerminal(t.stdout), since: time.Now()}
 }
 
 // add counts one, and draws from the first second on, ten times a second.
 func (c *counter) add() {
 	c.n++
-	if now := time.Now(); c.w != nil && now.Sub(c.since) > time.Second && now.Sub(c.shown) >= 100*time.Millisecond {
+	if now := time.Now(); c.looks && now.Sub(c.since) > time.Second && now.Sub(c.shown) >= 100*time.Millisecond {
 		c.shown = now
-		_, _ = fmt.Fprintf(c.w, "\r%d entries", c.n)
+		c.t.drawing.Store(true)
+		_, _ = fmt.Fprintf(c.t.stderr, "\r%d entries", c.n)
 	}
 }
 
 // clear takes the count off the screen.
 func (c *counter) clear() {
 	if !c.shown.IsZero() {
-		_, _ = fmt.Fprint(c.w, "\r\x1b[K")
+		_, _ = fmt.Fprint(c.t.stderr, "\r\x1b[K")
 		c.shown = time.Time{}
+		c.t.drawing.Store(false)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -43,6 +44,8 @@ type tool struct {
 
 	env            func(string) string
 	stdout, stderr io.Writer
+	watched        bool        // stderr is a screen
+	drawing        atomic.Bool // something is drawn on it, which a line would tear
 }
 
 func (t *tool) register(flags *flag.FlagSet) {
@@ -56,7 +59,7 @@ func (t *tool) register(flags *flag.FlagSet) {
 
 // run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	t := &tool{retries: 3, env: env, stdout: stdout, stderr: stderr}
+	t := &tool{retries: 3, env: env, stdout: stdout, stderr: stderr, watched: isTerminal(stderr)}
 	err := t.dispatch(ctx, args)
 	var usage *usageError
 	switch {

@@ -24,9 +24,18 @@ func (f *transferFlags) register(flags *flag.FlagSet) {
 func (f *transferFlags) options(t *tool) *ftpclient.TransferOptions {
 	opts := &ftpclient.TransferOptions{Resume: f.resume}
 	if !t.quiet && !t.verbose {
-		opts.Progress = unlessInVain(ftpclient.NewProgressBar(t.stderr))
+		opts.Progress = unlessInVain(t.bar())
 	}
 	return opts
+}
+
+// bar shows how transfers go. What would tear it is not said any more.
+func (t *tool) bar() ftpclient.ProgressFunc {
+	show := ftpclient.NewProgressBar(t.stderr)
+	return func(p ftpclient.Progress) {
+		t.drawing.Store(true)
+		show(p)
+	}
 }
 
 // unlessInVain begins to show a transfer when its first bytes move or it is tried again: of one that failed before, the
@@ -52,6 +61,9 @@ func unlessInVain(show ftpclient.ProgressFunc) ftpclient.ProgressFunc {
 // conclude says how the transfer to target went. It is an error that a file is not proved to be whole, too.
 func (t *tool) conclude(ctx context.Context, target string, result *ftpclient.Result, err error) error {
 	begun := result != nil && result.Transferred > 0
+	if err != nil && ctx.Err() == nil && result != nil && result.Attempts > 1 {
+		err = fmt.Errorf("%w (%s)", err, count(result.Attempts, "attempt"))
+	}
 	switch {
 	case err != nil && begun && ctx.Err() != nil:
 		return errors.New("interrupted; the same command with -resume will continue")

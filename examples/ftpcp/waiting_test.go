@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+// A screen is what somebody looks at while a call runs.
+type screen struct {
+	mu  sync.Mutex // guards all
+	all bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.String()
+}
+
+// watched is ftpcp before a screen.
+func watched() (*tool, *screen) {
+	s := &screen{}
+	return &tool{retries: 3, env: func(string) string { return "" }, stdout: &bytes.Buffer{}, stderr: s, watched: true}, s
+}
+
+func TestWhoLooksAtTheScreenIsToldThatAServerDoesNotAnswer(t *testing.T) {
+	silent, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	defer silent.Close() //nolint:errcheck // that of the test
+	addr := silent.Addr().String()
+	tool, screen := watched()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		ended <- tool.dispatch(ctx, []string{"get", "ftp://" + addr + "/f", filepath.Join(t.TempDir(), "f")})
+	}()
+	assert.Eventually(t, func() bool { return screen.String() == "connecting to "+addr+"\n" }, waitTime, tick, "%s", screen)
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
+}
+
+func TestWhoLooksAtTheScreenIsToldOfRetriesUntilThereIsABar(t *testing.T) {
+	srv := serve(t, ftptest.Options{Faults: []ftptest.Fault{
+		{Cmd: "CONNECT", Do: ftptest.Refuse, Reply: "421 come back later", Times: 1},
+		{Cmd: "RETR", Do: ftptest.CutBoth, After: 500, Times: 1},
+	}})
+	write(t, srv.Dir(), "f", content(1000))
+	local := t.TempDir()
+
+	tool, screen := watched()
+	require.NoError(t, tool.dispatch(t.Context(), []string{"ls", srv.URL("")}))
+	assert.Regexp(t, `^attempt 1 failed, the next one is in \d\.\d s: .*421 come back later\n$`, screen)
+
+	tool, screen = watched()
+	require.NoError(t, tool.dispatch(t.Context(), []string{"mget", srv.URL(""), local}))
+	holds(t, content(1000), local, "f")
+	assert.Equal(t, 2, srv.Stats().Commands["RETR"])
+	assert.NotContains(t, screen.String(), "attempt 1 failed")
+}
+
+func TestAFailureTellsHowOftenItWasTried(t *testing.T) {
+	srv := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "RETR", Do: ftptest.Refuse, Reply: "451 try again"}}})
+	write(t, srv.Dir(), "f", content(10))
+	ftpcp(t, "get", "-quiet", "-retries", "1", srv.URL("f"), filepath.Join(t.TempDir(), "f")).fails(t, 1, "451 try again (2 attempts)")
+	ftpcp(t, "get", "-retries", "0", "-quiet", srv.URL("f"), filepath.Join(t.TempDir(), "f")).fails(t, 1, "451 try again\n")
+}
