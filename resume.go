@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 	"github.com/corexalgo/ftpclient/internal/segment"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
-	"github.com/corexalgo/ftpclient/internal/wire"
 )
 
 // maxChanges is how often a remote file may change while it is fetched before that is an error.
@@ -321,72 +319,6 @@ func (d *download) fresh(now sink.ID, reason error) error {
 	d.result.ResumedFrom = 0
 	d.id, d.started, d.useless = now, true, false
 	return d.arrange(now)
-}
-
-var errTooMuch = segment.ErrTooMuch
-
-// move fetches from offset to the end. With an offset it begins earlier, and compares, unless that was proved.
-func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, offset int64) error {
-	if d.crew != nil {
-		return d.moveSegments(ctx, s)
-	}
-	from, err := d.begins(ctx, s, offset)
-	if err != nil || (from > 0 && from == now.Size) { // all of it is here, and proved
-		return err
-	}
-	moving := d.moving(nil)
-	moving.Expected = now.Size - from
-	moving.Then = func() session.Ahead { return d.then(now) }
-	if f, ok := d.sink.(*sink.File); ok && !d.opts.NoSync {
-		moving.Meanwhile = f.Flush
-	}
-	r, err := s.Retrieve(ctx, d.remote, from, moving)
-	if err != nil {
-		return err
-	}
-	if err := d.compare(r, from, offset); err != nil {
-		return errors.Join(err, r.Close())
-	}
-	buf := wire.GetBuffer()
-	defer func() { wire.PutBuffer(buf) }()
-	at := offset
-	for {
-		n, rerr := r.Read(*buf)
-		if at += int64(n); now.Size >= 0 && at > now.Size {
-			return errors.Join(errTooMuch, r.Close())
-		}
-		d.result.Transferred += int64(n)
-		if n > 0 {
-			if _, err := d.sink.Write((*buf)[:n]); err != nil {
-				_ = r.Close()
-				return retry.Permanent(err)
-			}
-			d.advance(int64(n))
-		}
-		if rerr == nil {
-			buf = wire.Larger(buf, n)
-			continue
-		}
-		cerr := r.Close()
-		switch {
-		case !errors.Is(rerr, io.EOF):
-			return errors.Join(rerr, cerr)
-		case cerr != nil:
-			return cerr
-		case now.Size >= 0 && at < now.Size:
-			return retry.Transient(fmt.Errorf("the server sent %d of %d bytes and called it complete: %w", at, now.Size, io.ErrUnexpectedEOF))
-		case now.Size < 0 && r.Unauthenticated():
-			return retry.Transient(wire.ErrNoCloseNotify)
-		}
-		return nil
-	}
-}
-
-// compare reads what the sink already holds and finds it equal, or not.
-func (d *download) compare(r io.Reader, from, to int64) error {
-	n, err := segment.Compare(r, d.sink, from, to, d.id.Size)
-	d.result.Transferred += n
-	return err
 }
 
 // prove asks once more, as a file that changed while it was read is of no version at all, and then compares what the

@@ -3,7 +3,10 @@ package ftpclient
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/segment"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
+	"github.com/corexalgo/ftpclient/internal/wire"
 )
 
 // allowed is in how many segments the file may be fetched, as far as it can be told before.
@@ -103,4 +107,90 @@ func (d *download) start(n int, size, offset int64) {
 		offset = -1
 	}
 	d.transfer.start(n, size, offset)
+}
+
+var errTooMuch = segment.ErrTooMuch
+
+// move fetches from offset to the end. With an offset it begins earlier, and compares, unless that was proved.
+func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, offset int64) error {
+	if d.crew != nil {
+		return d.moveSegments(ctx, s)
+	}
+	from, err := d.begins(ctx, s, offset)
+	if err != nil || (from > 0 && from == now.Size) { // all of it is here, and proved
+		return err
+	}
+	moving := d.moving(nil)
+	moving.Expected = now.Size - from
+	moving.Then = func() session.Ahead { return d.then(now) }
+	if f, ok := d.sink.(*sink.File); ok && !d.opts.NoSync {
+		moving.Meanwhile = f.Flush
+	}
+	r, err := s.Retrieve(ctx, d.remote, from, moving)
+	if err != nil {
+		return err
+	}
+	if err := d.compare(r, from, offset); err != nil {
+		return errors.Join(err, r.Close())
+	}
+	buf := wire.GetBuffer()
+	defer func() { wire.PutBuffer(buf) }()
+	at := offset
+	for {
+		n, rerr := r.Read(*buf)
+		if at += int64(n); now.Size >= 0 && at > now.Size {
+			return errors.Join(errTooMuch, r.Close())
+		}
+		d.result.Transferred += int64(n)
+		if n > 0 {
+			if _, err := d.sink.Write((*buf)[:n]); err != nil {
+				_ = r.Close()
+				return retry.Permanent(err)
+			}
+			d.advance(int64(n))
+		}
+		if rerr == nil {
+			buf = wire.Larger(buf, n)
+			continue
+		}
+		cerr := r.Close()
+		switch {
+		case !errors.Is(rerr, io.EOF):
+			return errors.Join(rerr, cerr)
+		case cerr != nil:
+			return cerr
+		case now.Size >= 0 && at < now.Size:
+			return retry.Transient(fmt.Errorf("the server sent %d of %d bytes and called it complete: %w", at, now.Size, io.ErrUnexpectedEOF))
+		case now.Size < 0 && r.Unauthenticated():
+			return retry.Transient(wire.ErrNoCloseNotify)
+		}
+		return nil
+	}
+}
+
+// compare reads what the sink already holds and finds it equal, or not.
+func (d *download) compare(r io.Reader, from, to int64) error {
+	n, err := segment.Compare(r, d.sink, from, to, d.id.Size)
+	d.result.Transferred += n
+	return err
+}
+
+// begins is where a download that goes on at offset has to begin: there, if the server's digest proves all that the sink has
+// from an earlier call to be the beginning of the remote file, else a little before, for the bytes to be compared. Within a
+// call the bytes are compared: for each lost connection the server would have to read all of them.
+func (d *download) begins(ctx context.Context, s *session.Session, offset int64) (int64, error) {
+	from := max(0, offset-sink.Overlap)
+	if !d.verifier.asks || from == 0 || offset != d.result.ResumedFrom {
+		return from, nil
+	}
+	same, err := s.HasPrefix(ctx, *d.verifier.algorithm, d.remote, offset, hex.EncodeToString(d.sink.Sum()))
+	switch {
+	case unanswered(err):
+		return from, nil
+	case err != nil:
+		return 0, err
+	case !same:
+		return 0, fmt.Errorf("%w, by %s of the server", errOverlap, d.verifier.algorithm.Name)
+	}
+	return offset, nil
 }

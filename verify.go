@@ -363,26 +363,6 @@ func (v *verifier) startsOver(err error) bool {
 	return true
 }
 
-// begins is where a download that goes on at offset has to begin: there, if the server's digest proves all that the sink has
-// from an earlier call to be the beginning of the remote file, else a little before, for the bytes to be compared. Within a
-// call the bytes are compared: for each lost connection the server would have to read all of them.
-func (d *download) begins(ctx context.Context, s *session.Session, offset int64) (int64, error) {
-	from := max(0, offset-sink.Overlap)
-	if !d.verifier.asks || from == 0 || offset != d.result.ResumedFrom {
-		return from, nil
-	}
-	same, err := s.HasPrefix(ctx, *d.verifier.algorithm, d.remote, offset, hex.EncodeToString(d.sink.Sum()))
-	switch {
-	case unanswered(err):
-		return from, nil
-	case err != nil:
-		return 0, err
-	case !same:
-		return 0, fmt.Errorf("%w, by %s of the server", errOverlap, d.verifier.algorithm.Name)
-	}
-	return offset, nil
-}
-
 // provePart finds what the server holds of an upload to be the source's beginning: all of it by the server's digest, where
 // there is one and the partial is of an earlier call, else its end, read back.
 func (u *upload) provePart(ctx context.Context, s *session.Session, size int64) error {
