@@ -68,7 +68,7 @@ func (t *transfer) openOrigin(origin *server, remote string) (*remoteSource, err
 	src := &remoteSource{}
 	err := t.c.repeat(t.ctx, "copy", origin.name, remote, func(ctx context.Context, s *session.Session) error {
 		look, err := s.Look(ctx, remote)
-		src.id = sink.ID{Size: look.Size, ModTime: look.ModTime}
+		src.id, err = version(look, err, unknown)
 		if err != nil || look.SizeErr == nil {
 			return err
 		}

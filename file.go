@@ -330,11 +330,14 @@ func (f *File) acquire() (*pool.Lease[*session.Session], error) {
 
 // begin proves that the file is still the one that was read so far, and leads to where it was left.
 func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
-	now, err := f.look(s)
-	if err != nil {
-		return nil, err
+	told := unknown
+	if f.id != nil {
+		told = *f.id
 	}
+	now, err := f.look(s, told)
 	switch {
+	case err != nil:
+		return nil, err
 	case f.id == nil && f.entry.Size >= 0 && now.Size >= 0 && f.entry.Size != now.Size:
 		return nil, errOtherFile
 	case f.id == nil:
@@ -368,9 +371,9 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	return r, nil
 }
 
-func (f *File) look(s *session.Session) (sink.ID, error) {
+func (f *File) look(s *session.Session, told sink.ID) (sink.ID, error) {
 	look, err := s.Look(f.op.ctx, f.op.path)
-	return sink.ID{Size: look.Size, ModTime: look.ModTime}, err
+	return version(look, err, told)
 }
 
 // prove ends the stream: the server says that it sent all, that is as much as it said before, and the file has not changed.
@@ -385,7 +388,7 @@ func (f *File) prove() error {
 	case f.id.Size < 0 && unauthenticated:
 		return retry.Transient(wire.ErrNoCloseNotify)
 	}
-	now, err := f.look(f.lease.Conn())
+	now, err := f.look(f.lease.Conn(), *f.id)
 	if err != nil {
 		return err
 	}

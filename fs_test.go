@@ -182,6 +182,24 @@ func TestAFileOnAServerWithoutRESTSurvivesADrop(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
+func TestAFileIsReadOnAfterAMomentaryRefusalOfItsSize(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for what, faults := range map[string][]ftptest.Fault{
+		"after a drop": {cut("RETR", mib), {Cmd: "SIZE", Skip: 1, Times: 1, Do: ftptest.Refuse, Reply: "450 busy"}},
+		"at the end":   {{Cmd: "MDTM", Skip: 1, Times: 1, Do: ftptest.Refuse, Reply: "450 busy"}},
+	} {
+		srv, client := serve(t, ftptest.Options{})
+		put(t, srv, "f", content)
+		f, err := client.Open(t.Context(), "srv", "f")
+		require.NoError(t, err, what)
+		srv.SetFaults(faults...)
+		got, err := io.ReadAll(f)
+		require.NoError(t, err, what)
+		assert.True(t, bytes.Equal(content, got), what)
+		require.NoError(t, f.Close())
+	}
+}
+
 func TestAFileThatChangesWhileItIsReadIsAnError(t *testing.T) {
 	content := randomBytes(t, 2*mib)
 	shorter, other := content[:mib], slices.Clone(content)

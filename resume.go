@@ -13,6 +13,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/partfile"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/remotepart"
+	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/segment"
 	"github.com/corexalgo/ftpclient/internal/session"
@@ -168,10 +169,15 @@ func (d *download) run() (err error) {
 func (d *download) attempt(ctx context.Context, n int) (progress bool, err error) {
 	err = d.use(func(s *session.Session) error {
 		look, err := s.LookAhead(ctx, d.remote, session.Ahead{Data: true})
+		now, err := version(look, err, unknown)
 		if err != nil {
 			return err
 		}
-		now := sink.ID{Size: look.Size, ModTime: look.ModTime}
+		if reply.Code(look.SizeErr) == 550 && d.keeps() { // before that is given up for a file that is not there
+			if there, err := d.explain(ctx, s, look.SizeErr); !there {
+				return err
+			}
+		}
 		if !d.started && d.skipsSame(d.root, d.base, now.Size, now.ModTime) {
 			return nil
 		}
@@ -193,7 +199,8 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			if err == nil {
 				err = d.prove(ctx, s, now)
 			}
-			return d.explain(ctx, s, err)
+			_, err = d.explain(ctx, s, err)
+			return err
 		}
 	})
 	if err != nil && (restarts(err) || d.root != nil && d.verifier.startsOver(err)) {
@@ -237,6 +244,32 @@ func (t *transfer) skipsSame(root *os.Root, base string, size int64, modTime tim
 // sameTime compares modification times to the second, which is what MDTM, MFMT and most file systems agree on.
 func sameTime(a, b time.Time) bool {
 	return !a.IsZero() && !b.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
+// unknown is the version of a file of which nothing was told.
+var unknown = sink.ID{Size: -1}
+
+// version is what a look, which failed with err unless that is nil, says of a file that was told before. What the server
+// refuses for the moment, or has told and now refuses, says nothing of the file, and is an error.
+func version(look session.Look, err error, told sink.ID) (sink.ID, error) {
+	switch {
+	case err != nil:
+	case reply.Code(look.SizeErr)/100 == 4, told.Size >= 0:
+		err = look.SizeErr
+	}
+	if err == nil && (reply.Code(look.TimeErr)/100 == 4 || !told.ModTime.IsZero()) {
+		err = look.TimeErr
+	}
+	return sink.ID{Size: look.Size, ModTime: look.ModTime}, err
+}
+
+// keeps tells whether there is something that may be continued.
+func (d *download) keeps() bool {
+	if d.started || !d.opts.Resume {
+		return d.started && !d.useless && d.sink.Offset() > 0
+	}
+	_, _, err := d.sink.Saved()
+	return err == nil
 }
 
 // decide says where to go on, and makes the sink ready for it.
@@ -328,10 +361,11 @@ func (d *download) prove(ctx context.Context, s *session.Session, now sink.ID) e
 	d.result.Verification = Verification{} // unless more is seen, completion rests on the final reply
 	if now.Size >= 0 || !now.ModTime.IsZero() {
 		look, err := s.Look(ctx, d.remote)
-		if err != nil {
+		then, err := version(look, err, now)
+		switch {
+		case err != nil:
 			return err
-		}
-		if then := (sink.ID{Size: look.Size, ModTime: look.ModTime}); !now.Same(then) {
+		case !now.Same(then):
 			return d.changedMeanwhile()
 		}
 	}
@@ -345,20 +379,20 @@ func (d *download) prove(ctx context.Context, s *session.Session, now sink.ID) e
 	return err
 }
 
-// explain finds out what a refused RETR means.
-func (d *download) explain(ctx context.Context, s *session.Session, err error) error {
+// explain finds out what a refused RETR or SIZE means, and whether the file is there.
+func (d *download) explain(ctx context.Context, s *session.Session, err error) (there bool, _ error) {
 	r := remotefs.Refused(err)
-	if r == nil || r.Command != "RETR" || r.Code != 550 || !s.Usable() {
-		return err
+	if r == nil || (r.Command != "RETR" && r.Command != "SIZE") || r.Code != 550 || !s.Usable() {
+		return false, err
 	}
 	e, serr := remotefs.Stat(ctx, s, d.remote)
 	switch {
 	case errors.Is(serr, fs.ErrNotExist):
-		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
+		return false, fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	case serr == nil && e.IsDir():
-		return fmt.Errorf("remote path is a directory: %w", err)
+		return false, fmt.Errorf("remote path is a directory: %w", err)
 	}
-	return err
+	return serr == nil, err
 }
 
 // decide says where to go on: at the end of what the server holds, if that is proved to be the source's beginning. Of an

@@ -287,6 +287,93 @@ func TestAServerWithoutRESTIsFetchedFromTheStartAndNotForEver(t *testing.T) {
 	assert.LessOrEqual(t, result.Attempts, 5)
 }
 
+func TestAResumeIsNotGivenUpForAMomentaryRefusalOfSIZE(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for _, refused := range []ftptest.Fault{once("SIZE", ftptest.Refuse, "450 busy"), once("MDTM", ftptest.Refuse, "451 local error")} {
+		srv, client := serve(t, ftptest.Options{})
+		put(t, srv, "f", content)
+		local := filepath.Join(t.TempDir(), "f")
+		leavePartial(t, srv, client, local)
+		srv.SetFaults(refused)
+		result, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Resume: true})
+		require.NoError(t, err, refused.Cmd)
+		onlyFile(t, local, content)
+		assert.EqualValues(t, 2*mib, result.ResumedFrom, refused.Cmd)
+		assert.Empty(t, result.RestartReason, refused.Cmd)
+		assert.Equal(t, 2, result.Attempts, refused.Cmd)
+	}
+}
+
+func TestAResumeIsNotGivenUpForAFileThatIsAbsentForAMoment(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for _, noMLSD := range []bool{false, true} {
+		srv, client := serve(t, ftptest.Options{NoMLSD: noMLSD})
+		put(t, srv, "f", content)
+		local, remote := filepath.Join(t.TempDir(), "f"), filepath.Join(srv.Dir(), "f")
+		leavePartial(t, srv, client, local)
+		require.NoError(t, os.Rename(remote, remote+".away"))
+		_, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Resume: true})
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.NoError(t, os.Rename(remote+".away", remote))
+		result, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Resume: true})
+		require.NoError(t, err)
+		onlyFile(t, local, content)
+		assert.EqualValues(t, 2*mib, result.ResumedFrom)
+	}
+}
+
+func TestAPartialIsGivenUpOnceTheServerRefusesTheSizeOfAFileThatIsThere(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", content)
+	local := filepath.Join(t.TempDir(), "f")
+	leavePartial(t, srv, client, local)
+	srv.SetFaults(ftptest.Fault{Cmd: "SIZE", Do: ftptest.Refuse, Reply: "550 not now"})
+	result, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Resume: true})
+	require.NoError(t, err)
+	onlyFile(t, local, content)
+	assert.Zero(t, result.ResumedFrom)
+	assert.NotEmpty(t, result.RestartReason)
+}
+
+func TestAFinishedFileIsNotFetchedAgainForARefusalOfItsSize(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for _, cmd := range []string{"SIZE", "MDTM"} {
+		// Refused when it is asked ahead, and then by itself.
+		refused := ftptest.Fault{Cmd: cmd, Skip: 1, Times: 2, Do: ftptest.Refuse, Reply: "450 busy"}
+		srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{refused}})
+		put(t, srv, "f", content)
+		local := filepath.Join(t.TempDir(), "f")
+		result, err := client.Download(t.Context(), "srv", "f", local, nil)
+		require.NoError(t, err, cmd)
+		onlyFile(t, local, content)
+		assert.Empty(t, result.RestartReason, cmd)
+		assert.LessOrEqual(t, result.Transferred, int64(len(content)+64<<10), cmd)
+
+		srv.SetFaults(refused)
+		var b bytes.Buffer
+		_, err = client.DownloadTo(t.Context(), "srv", "f", &b, nil)
+		require.NoError(t, err, cmd)
+		assert.True(t, bytes.Equal(content, b.Bytes()), cmd)
+	}
+}
+
+func TestARefusalOfSIZEAtTheEndIsNoChange(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "SIZE", Skip: 1, Do: ftptest.Refuse, Reply: "550 no"}}})
+	put(t, srv, "f", content)
+	local := filepath.Join(t.TempDir(), "f")
+	result, err := client.Download(t.Context(), "srv", "f", local, nil)
+	require.ErrorContains(t, err, "SIZE")
+	require.NotErrorIs(t, err, ftpclient.ErrMismatch)
+	assert.Empty(t, result.RestartReason)
+	srv.SetFaults()
+	result, err = client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Resume: true})
+	require.NoError(t, err)
+	onlyFile(t, local, content)
+	assert.EqualValues(t, len(content), result.ResumedFrom, "all of it was kept")
+}
+
 func TestDownloadToContinuesAfterDropsAndProvesTheDigest(t *testing.T) {
 	content := randomBytes(t, 3*mib)
 	srv, client := serve(t, ftptest.Options{})

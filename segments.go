@@ -1,7 +1,6 @@
 package ftpclient
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -57,10 +56,8 @@ func (d *download) arrange(now sink.ID) error {
 		Overlap: sink.Overlap, Moving: d.moving(nil), Log: d.log,
 		Check: func(ctx context.Context, s *session.Session) error {
 			look, err := s.Look(ctx, d.remote)
-			if err == nil {
-				err = cmp.Or(look.SizeErr, look.TimeErr) // says nothing of the file
-			}
-			if err == nil && !now.Same(sink.ID{Size: look.Size, ModTime: look.ModTime}) {
+			then, err := version(look, err, now)
+			if err == nil && !now.Same(then) {
 				err = errChanged
 			}
 			return err
