@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/corexalgo/ftpclient/internal/remotefs"
-
 	"github.com/corexalgo/ftpclient/internal/pool"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
@@ -50,6 +48,7 @@ type File struct {
 	id       *sink.ID                      // of the version that is being read; nil: not known yet
 	seen     bool                          // bytes of it were returned
 	unproved bool                          // more was returned since the version was last proved
+	noREST   bool                          // the server does not begin in the middle
 }
 
 var (
@@ -349,12 +348,7 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	}
 	ours := f.overlap()
 	from := f.at - int64(len(ours))
-	skip := int64(0)
-	r, err := s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{Expected: now.Size - from})
-	if no := remotefs.Refused(err); no != nil && no.Command == "REST" {
-		skip = from
-		r, err = s.Retrieve(f.op.ctx, f.op.path, 0, session.TransferOptions{Expected: now.Size})
-	}
+	r, skip, err := f.retrieve(s, from, now.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -369,6 +363,23 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 		return nil, errors.Join(errOtherFile, r.Close())
 	}
 	return r, nil
+}
+
+// retrieve begins at from, or at 0 where the server cannot do that: then skip bytes come first.
+func (f *File) retrieve(s *session.Session, from, size int64) (r *session.Retrieval, skip int64, err error) {
+	if !f.noREST {
+		r, err = s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{Expected: size - from})
+		var no *session.RestartError
+		if !errors.As(err, &no) {
+			return r, 0, err
+		}
+		f.noREST = no.Final || !s.Usable() // otherwise it may do it the next time
+		if !s.Usable() {
+			return nil, 0, err
+		}
+	}
+	r, err = s.Retrieve(f.op.ctx, f.op.path, 0, session.TransferOptions{Expected: size})
+	return r, from, err
 }
 
 func (f *File) look(s *session.Session, told sink.ID) (sink.ID, error) {

@@ -39,6 +39,7 @@ type download struct {
 	changes  int
 	verifier verifier
 	noREST   bool          // the server refused to begin in the middle, or seems not to have done it
+	refused  int64         // where it last refused to begin, perhaps for another reason; 0: nowhere
 	segments int           // that this version may be fetched in
 	crew     *segment.Crew // that fetches it; nil: one connection does, from the beginning to the end
 }
@@ -192,7 +193,8 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			}
 			d.start(n, now.Size, offset)
 			err = d.move(ctx, s, now, offset)
-			if restarts(err) && s.Usable() && offset > 0 {
+			d.heed(err, offset)
+			if d.restarts(err) && s.Usable() && offset > 0 {
 				d.startOver(err)
 				continue
 			}
@@ -203,7 +205,7 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 			return err
 		}
 	})
-	if err != nil && (restarts(err) || d.root != nil && d.verifier.startsOver(err)) {
+	if err != nil && (d.restarts(err) || d.root != nil && d.verifier.startsOver(err)) {
 		d.startOver(err)
 		err = retry.Transient(err)
 	}
@@ -212,20 +214,25 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 	return progress, err
 }
 
-// restarts tells an error after which what is there must not be continued.
-func restarts(err error) bool {
-	if errors.Is(err, errOverlap) || errors.Is(err, errTooMuch) {
-		return true
+// heed takes a refusal to go on at offset for the server's inability to begin in the middle, if it says so or says it twice.
+func (d *download) heed(err error, offset int64) {
+	var no *session.RestartError
+	if errors.As(err, &no) {
+		d.noREST = d.noREST || no.Final || d.refused == offset
+		d.refused = offset
 	}
-	r := remotefs.Refused(err)
-	return r != nil && r.Command == "REST" && r.Code/100 == 5
+}
+
+// restarts tells an error after which what is there must not be continued.
+func (d *download) restarts(err error) bool {
+	var no *session.RestartError
+	return errors.Is(err, errOverlap) || errors.Is(err, errTooMuch) || d.noREST && errors.As(err, &no)
 }
 
 func (d *download) startOver(err error) {
 	d.useless = true
 	d.result.RestartReason = err.Error()
-	r := remotefs.Refused(err)
-	d.noREST = d.noREST || r != nil && r.Command == "REST" || d.crew.Running() && restarts(err) && d.result.ResumedFrom == 0
+	d.noREST = d.noREST || d.crew.Running() && d.restarts(err) && d.result.ResumedFrom == 0
 }
 
 // skipsSame applies SkipSame, now that size and time of the remote file are known.

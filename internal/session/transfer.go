@@ -49,7 +49,7 @@ func (s *Session) Retrieve(ctx context.Context, path string, offset int64, opts 
 	s.opts = opts
 	resp, err := s.ftp.RetrFrom(arg, uint64(offset))
 	if err != nil {
-		return nil, s.end(s.forgetRestart(offset, s.outcome(err)))
+		return nil, s.end(s.forgetRestart(offset, s.blameRestart(offset, s.outcome(err))))
 	}
 	return &Retrieval{s: s, resp: resp, data: s.data}, nil
 }
@@ -233,6 +233,35 @@ func (s *Session) noteDataTrouble() {
 	if q := s.cfg.Quirks; q.dataTrouble.Add(1)%2 == 0 {
 		q.PASV.Store(!q.PASV.Load())
 	}
+}
+
+// RestartError is the error of a download that is refused, or may be, because it would begin in the middle of the file.
+type RestartError struct {
+	Err   error
+	Final bool // the server says that it does not do that; else it may be for the moment, or about something else
+}
+
+func (e *RestartError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the refusal.
+func (e *RestartError) Unwrap() error { return e.Err }
+
+// blameRestart tells a refusal that is one to begin at offset. RFC 1123 section 4.1.3.4 has 554 and 555 for it, after which the
+// command would do without; ProFTPD answers 451 to RETR.
+func (s *Session) blameRestart(offset int64, err error) error {
+	verb, last := s.ctl.Last()
+	if offset == 0 || s.ctl.Err() != nil || s.dialErr != nil {
+		return err
+	}
+	switch code := last.Code; {
+	case verb == "REST" && code != 350:
+		return &RestartError{err, code/100 == 5}
+	case verb == "RETR" && (code == 501 || code == 504 || code == 554 || code == 555):
+		return &RestartError{err, true}
+	case verb == "RETR" && code == 451:
+		return &RestartError{err, false}
+	}
+	return err
 }
 
 // forgetRestart takes back a restart marker whose transfer was refused, so that it cannot apply to a later one.
