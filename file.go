@@ -25,7 +25,8 @@ const smallFile = 256 << 10
 //
 // What its Reads return is of one version of the file: when a connection was lost, after a Seek to elsewhere and at the end,
 // size and modification time are asked again, and after a loss the last 64 KiB before it are read again and compared. Once
-// the remote file was changed Read fails with ErrMismatch.
+// the remote file was changed Read fails with ErrMismatch. Where a server cannot begin in the middle, what lies before is read in
+// vain.
 type File struct {
 	op     *operation
 	cancel context.CancelCauseFunc
@@ -348,7 +349,7 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	}
 	ours := f.overlap()
 	from := f.at - int64(len(ours))
-	r, skip, err := f.retrieve(s, from, now.Size)
+	r, skip, err := f.retrieve(s, from, now.Size, len(ours) == 0)
 	if err != nil {
 		return nil, err
 	}
@@ -365,17 +366,23 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	return r, nil
 }
 
-// retrieve begins at from, or at 0 where the server cannot do that: then skip bytes come first.
-func (f *File) retrieve(s *session.Session, from, size int64) (r *session.Retrieval, skip int64, err error) {
-	if !f.noREST {
-		r, err = s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{Expected: size - from})
+// retrieve begins at from, or at 0 where the server cannot do that: then skip bytes come first. blind says that nothing will be
+// compared there, so that a server which says 350 to REST, and begins at 0 all the same, must be found out before.
+func (f *File) retrieve(s *session.Session, from, size int64, blind bool) (r *session.Retrieval, skip int64, err error) {
+	if from > 0 && !f.noREST {
+		if blind {
+			err = s.CheckRestart(f.op.ctx, f.op.path, size)
+		}
+		if err == nil {
+			r, err = s.Retrieve(f.op.ctx, f.op.path, from, session.TransferOptions{Expected: size - from})
+		}
 		var no *session.RestartError
 		if !errors.As(err, &no) {
 			return r, 0, err
 		}
 		f.noREST = no.Final || !s.Usable() // otherwise it may do it the next time
 		if !s.Usable() {
-			return nil, 0, err
+			return nil, 0, retry.Transient(err)
 		}
 	}
 	r, err = s.Retrieve(f.op.ctx, f.op.path, 0, session.TransferOptions{Expected: size})

@@ -285,6 +285,45 @@ func TestSeekDoesNoIOAndTheNextReadIsThere(t *testing.T) {
 	}
 }
 
+func TestASeekIsNotTakenElsewhereByAServerThatOnlySaysItBeginsInTheMiddle(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for _, o := range []ftptest.Options{{}, {HideFeatures: []string{"SIZE"}}} {
+		o.Command = func(cmd, _ string) (string, bool) { return "350 Restarting", cmd == "REST" }
+		srv, client := serve(t, o)
+		put(t, srv, "f", content)
+		for _, at := range []int64{2 * mib, mib} {
+			f, err := client.Open(t.Context(), "srv", "f")
+			require.NoError(t, err)
+			_, err = f.Seek(at, io.SeekStart)
+			require.NoError(t, err)
+			p := make([]byte, 1000)
+			_, err = io.ReadFull(f, p)
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(content[at:at+1000], p))
+			require.NoError(t, f.Close())
+		}
+	}
+}
+
+func TestAServerIsSeenToBeginInTheMiddleOnce(t *testing.T) {
+	content := randomBytes(t, 2*mib)
+	srv, client := serve(t, ftptest.Options{}, oneConnection)
+	put(t, srv, "f", content)
+	for _, want := range []int64{4, 3} { // beside the three places, the last byte
+		srv.ResetStats()
+		f, err := client.Open(t.Context(), "srv", "f")
+		require.NoError(t, err)
+		for _, at := range []int64{mib, 5, mib + 5} {
+			_, err = f.Seek(at, io.SeekStart)
+			require.NoError(t, err)
+			_, err = io.ReadFull(f, make([]byte, 100))
+			require.NoError(t, err)
+		}
+		require.NoError(t, f.Close())
+		assert.EqualValues(t, want, srv.Stats().Commands["RETR"])
+	}
+}
+
 func TestSmallFilesHoldNoConnectionBetweenReads(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{}, oneConnection)
 	put(t, srv, "a", []byte("aaaa"))

@@ -246,6 +246,32 @@ func (e *RestartError) Error() string { return e.Err.Error() }
 // Unwrap returns the refusal.
 func (e *RestartError) Unwrap() error { return e.Err }
 
+// CheckRestart sees the server begin in the middle of a file where it says so: of path, which has size bytes, it is asked for the
+// last one, and must send that and no more. Once seen, that is so for all sessions of the server. The error of one that does
+// not is a RestartError.
+func (s *Session) CheckRestart(ctx context.Context, path string, size int64) error {
+	switch {
+	case s.cfg.Quirks.Restarts.Load():
+		return nil
+	case size < 2:
+		return &RestartError{fmt.Errorf("whether REST is heeded cannot be seen: %w", errors.ErrUnsupported), false}
+	}
+	r, err := s.Retrieve(ctx, path, size-1, TransferOptions{Expected: 1})
+	if err != nil {
+		return err
+	}
+	n, err := io.ReadFull(r, make([]byte, 2))
+	cerr := r.Close()
+	switch {
+	case n == 2:
+		return &RestartError{fmt.Errorf("%w: REST was granted and not heeded", reply.ErrMalformed), true}
+	case n == 0 || cerr != nil:
+		return errors.Join(err, cerr)
+	}
+	s.cfg.Quirks.Restarts.Store(true)
+	return nil
+}
+
 // blameRestart tells a refusal that is one to begin at offset. RFC 1123 section 4.1.3.4 has 554 and 555 for it, after which the
 // command would do without; ProFTPD answers 451 to RETR.
 func (s *Session) blameRestart(offset int64, err error) error {
