@@ -40,6 +40,7 @@ type download struct {
 	verifier verifier
 	noREST   bool          // the server refused to begin in the middle, or seems not to have done it
 	refused  int64         // where it last refused to begin, perhaps for another reason; 0: nowhere
+	noPrefix bool          // the server gave no answer when it was to digest a part of the file
 	segments int           // that this version may be fetched in
 	crew     *segment.Crew // that fetches it; nil: one connection does, from the beginning to the end
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -79,6 +80,25 @@ func TestABeginningThatTheServerDigestsOtherwiseIsNotContinued(t *testing.T) {
 	assert.Contains(t, result.RestartReason, "SHA-256 of the server")
 	assert.Equal(t, 1, result.Attempts, "seen before anything moved")
 	assert.EqualValues(t, 3*mib, result.Transferred)
+}
+
+func TestABeginningWhoseDigestTakesTooLongIsComparedByItsEnd(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for _, action := range []ftptest.Action{ftptest.StallReply, ftptest.CutControl} {
+		srv, client := serve(t, ftptest.Options{Hash: true}, impatient)
+		local := filepath.Join(t.TempDir(), "f")
+		write(t, srv.Dir(), "f", content, 1)
+		opts := ftpclient.TransferOptions{Resume: true, Verify: ftpclient.VerifyBest}
+		breakOff(t, srv, client, "RETR", local, 2*mib, opts)
+		srv.SetFaults(always("XSHA256", action, "")) // HASH, of the whole file, is answered
+		opts.Retry = &ftpclient.RetryPolicy{Delay: time.Millisecond}
+		result, err := client.Download(t.Context(), "srv", "f", local, &opts)
+		require.NoError(t, err)
+		onlyFile(t, local, content)
+		assert.EqualValues(t, 2*mib, result.ResumedFrom)
+		assert.Equal(t, 2, result.Attempts)
+		assert.Equal(t, "SHA-256 by server", result.Verification.String())
+	}
 }
 
 func TestAWholePartialIsProvedWithoutMovingAnything(t *testing.T) {
