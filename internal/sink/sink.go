@@ -76,19 +76,22 @@ func (f *File) Continue(int64) error {
 	return f.File.Continue(f.saved)
 }
 
-// Digest reads a finished file, which was not written in order, to hash it.
+// Digest reads a finished file, which was not written in order, to hash it: once, as nothing is written to it any more.
 func (f *File) Digest(ctx context.Context, newHash func() hash.Hash) error {
-	f.digest = newHash()
-	r := io.NewSectionReader(f, 0, f.Held())
+	if f.digest != nil {
+		return nil
+	}
+	digest, r := newHash(), io.NewSectionReader(f, 0, f.Held())
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := io.CopyN(f.digest, r, 1<<20)
-		if n < 1<<20 {
-			if errors.Is(err, io.EOF) {
-				err = nil
-			}
+		_, err := io.CopyN(digest, r, 1<<20)
+		switch {
+		case errors.Is(err, io.EOF):
+			f.digest = digest
+			return nil
+		case err != nil:
 			return err
 		}
 	}
