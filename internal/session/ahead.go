@@ -370,7 +370,7 @@ func (s *Session) disorder(err error, final reply.Reply, lines []string, replies
 	switch {
 	case !s.broken && ends == 1 && !odd && (endsTransfer(final) || final.Code == 213 || busy(final)):
 		return nil
-	case err != nil:
+	case err != nil && !busy(final): // which refuses what was asked, and says nothing of the download
 		s.broken = true
 		return err
 	}
