@@ -246,3 +246,23 @@ func TestAnUploadReplacesAFileWhereTheServerRefusesToRenameOverIt(t *testing.T) 
 	assert.Equal(t, "new", string(stored(t, srv, "g")))
 	assert.Equal(t, []string{"g"}, names(t, srv.Dir()))
 }
+
+func TestASizeOrTimeThatNobodyCanReadIsUnknown(t *testing.T) {
+	content := randomBytes(t, mib)
+	for answer, cmd := range map[string]string{"213 -1": "SIZE", "213 17 bytes": "SIZE", "213 yesterday": "MDTM"} {
+		srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{always(cmd, ftptest.FinalReply, answer)}})
+		put(t, srv, "f", content)
+		local := filepath.Join(t.TempDir(), "f")
+		result, err := client.Download(t.Context(), "srv", "f", local, nil)
+		require.NoError(t, err, answer)
+		onlyFile(t, local, content)
+		assert.Equal(t, cmd == "MDTM", result.Verification.Method == ftpclient.VerifiedSize, answer)
+		_, err = client.Upload(t.Context(), "srv", local, "g", nil)
+		require.NoError(t, err, answer)
+		assert.Equal(t, content, stored(t, srv, "g"), answer)
+
+		srv.SetFaults(always(cmd, ftptest.FinalReply, "200 fine"))
+		_, err = client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Retry: never()})
+		assert.Equal(t, cmd == "SIZE", err != nil, "a reply to something else")
+	}
+}

@@ -18,7 +18,7 @@ import (
 type Look struct {
 	Size    int64     // -1 unknown
 	ModTime time.Time // zero unknown
-	SizeErr error     // the server's refusal of SIZE
+	SizeErr error     // the server's refusal of SIZE, or that nobody can read its answer
 	TimeErr error     // the server's refusal of MDTM, or that nobody can read its answer
 }
 
@@ -39,11 +39,14 @@ func (s *Session) lookLines(path string) ([]string, error) {
 // readLook reads the replies to SIZE and MDTM.
 func readLook(size, mdtm reply.Reply) (look Look, err error) {
 	look.Size = -1
-	if size.Done() {
-		if look.Size, err = reply.Size(size); err != nil {
-			return look, err
-		}
-	} else {
+	switch n, err := reply.Size(size); {
+	case err == nil:
+		look.Size = n
+	case size.Code == 213: // "-1", say, of a server that cannot count so far
+		look.SizeErr = err
+	case size.Done():
+		return look, err
+	default:
 		look.SizeErr = reply.Err("SIZE", size)
 	}
 	if mdtm.Done() {
