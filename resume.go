@@ -230,7 +230,13 @@ func (d *download) restarts(err error) bool {
 	return errors.Is(err, errOverlap) || errors.Is(err, errTooMuch) || d.noREST && errors.As(err, &no)
 }
 
+// startOver gives up what is there, unless it cannot be taken back: of a server that does not begin in the middle it is then read
+// once more.
 func (d *download) startOver(err error) {
+	var no *session.RestartError
+	if d.root == nil && errors.As(err, &no) {
+		return
+	}
 	d.useless = true
 	d.result.RestartReason = err.Error()
 	d.noREST = d.noREST || d.crew.Running() && d.restarts(err) && d.result.ResumedFrom == 0

@@ -108,7 +108,8 @@ func (d *download) start(n int, size, offset int64) {
 
 var errTooMuch = segment.ErrTooMuch
 
-// move fetches from offset to the end. With an offset it begins earlier, and compares, unless that was proved.
+// move fetches from offset to the end. With an offset it begins earlier, and compares, unless that was proved; at 0, where the
+// server cannot begin in the middle.
 func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, offset int64) error {
 	if d.crew != nil {
 		return d.moveSegments(ctx, s)
@@ -117,17 +118,21 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 	if err != nil || (from > 0 && from == now.Size) { // all of it is here, and proved
 		return err
 	}
+	begin := from
+	if d.noREST {
+		begin = 0
+	}
 	moving := d.moving(nil)
-	moving.Expected = now.Size - from
+	moving.Expected = now.Size - begin
 	moving.Then = func() session.Ahead { return d.then(now) }
 	if f, ok := d.sink.(*sink.File); ok && !d.opts.NoSync {
 		moving.Meanwhile = f.Flush
 	}
-	r, err := s.Retrieve(ctx, d.remote, from, moving)
+	r, err := s.Retrieve(ctx, d.remote, begin, moving)
 	if err != nil {
 		return err
 	}
-	if err := d.compare(r, from, offset); err != nil {
+	if err := d.compare(r, begin, from, offset); err != nil {
 		return errors.Join(err, r.Close())
 	}
 	buf := wire.GetBuffer()
@@ -165,8 +170,13 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 	}
 }
 
-// compare reads what the sink already holds and finds it equal, or not.
-func (d *download) compare(r io.Reader, from, to int64) error {
+// compare reads from begin what the sink already holds, and finds it equal from from on, or not.
+func (d *download) compare(r io.Reader, begin, from, to int64) error {
+	skipped, err := io.CopyN(io.Discard, r, from-begin)
+	d.result.Transferred += skipped
+	if err != nil {
+		return err
+	}
 	n, err := segment.Compare(r, d.sink, from, to, d.id.Size)
 	d.result.Transferred += n
 	return err

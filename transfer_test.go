@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -264,5 +265,103 @@ func TestASizeOrTimeThatNobodyCanReadIsUnknown(t *testing.T) {
 		srv.SetFaults(always(cmd, ftptest.FinalReply, "200 fine"))
 		_, err = client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Retry: never()})
 		assert.Equal(t, cmd == "SIZE", err != nil, "a reply to something else")
+	}
+}
+
+// restarting are the ways in which servers refuse to begin in the middle of a file.
+func restarting() map[string]ftptest.Options {
+	rest := func(answer string) ftptest.Options {
+		return ftptest.Options{Command: func(cmd, arg string) (string, bool) { return answer, cmd == "REST" && arg != "0" }}
+	}
+	retr := func(answer string) ftptest.Options {
+		var last string
+		return ftptest.Options{Command: func(cmd, arg string) (string, bool) {
+			before := last
+			last = cmd + " " + arg
+			return answer, cmd == "RETR" && strings.HasPrefix(before, "REST ") && before != "REST 0"
+		}}
+	}
+	return map[string]ftptest.Options{
+		"REST unknown":    {NoREST: true},
+		"REST, 4xx":       rest("450 not now"),
+		"REST, 200":       rest("200 fine"),
+		"RETR, ProFTPD":   retr("451 f: Restart not permitted, try again"),
+		"RETR, RFC 1123":  retr("554 Requested action not taken: invalid REST parameter"),
+		"RETR, parameter": retr("501 no such offset"),
+	}
+}
+
+func TestHoweverAServerRefusesToBeginInTheMiddleTheFileArrives(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for what, o := range restarting() {
+		srv, client := serve(t, o)
+		put(t, srv, "f", content)
+		local := filepath.Join(t.TempDir(), "f")
+		leavePartial(t, srv, client, local)
+		for _, opts := range []*ftpclient.TransferOptions{{Resume: true}, {}} {
+			result, err := client.Download(t.Context(), "srv", "f", local, opts)
+			require.NoError(t, err, what)
+			onlyFile(t, local, content)
+			assert.NotEmpty(t, result.RestartReason, what)
+			assert.Zero(t, result.ResumedFrom, what)
+			assert.LessOrEqual(t, result.Attempts, 4, what)
+			srv.SetFaults(cut("RETR", mib)) // and so within a call
+		}
+		srv.SetFaults()
+		f, err := client.Open(t.Context(), "srv", "f")
+		require.NoError(t, err, what)
+		for _, at := range []int64{mib, 2 * mib} {
+			_, err = f.Seek(at, io.SeekStart)
+			require.NoError(t, err, what)
+			p := make([]byte, 1000)
+			_, err = io.ReadFull(f, p)
+			require.NoError(t, err, what)
+			assert.True(t, bytes.Equal(content[at:at+1000], p), what)
+		}
+		require.NoError(t, f.Close())
+	}
+}
+
+func TestDownloadToGoesOnWhereAServerRefusesToBeginInTheMiddle(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for what, o := range restarting() {
+		srv, client := serve(t, o)
+		put(t, srv, "f", content)
+		srv.SetFaults(cut("RETR", mib))
+		var b bytes.Buffer
+		result, err := client.DownloadTo(t.Context(), "srv", "f", &b, &ftpclient.TransferOptions{SHA256: sha(content)})
+		require.NoError(t, err, what)
+		assert.True(t, bytes.Equal(content, b.Bytes()), what)
+		assert.Empty(t, result.RestartReason, what)
+		assert.EqualValues(t, (1+3)*mib, result.Transferred, "what comes again is read in vain")
+
+		srv.SetFaults(cut("RETR", mib))
+		other := bytes.Clone(content)
+		other[mib-1] ^= 1
+		b.Reset()
+		_, err = client.DownloadTo(t.Context(), "srv", "f", writerFunc(func(p []byte) (int, error) {
+			if b.Len() < mib && b.Len()+len(p) >= mib {
+				put(t, srv, "f", other)
+			}
+			return b.Write(p)
+		}), nil)
+		require.ErrorIs(t, err, ftpclient.ErrMismatch, what)
+		assert.True(t, bytes.HasPrefix(content, b.Bytes()), what)
+	}
+}
+
+func TestAMomentaryRefusalToBeginInTheMiddleCostsNoPartial(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for _, refused := range []ftptest.Fault{once("REST", ftptest.Refuse, "450 not now"), once("RETR", ftptest.Refuse, "451 local error")} {
+		srv, client := serve(t, ftptest.Options{})
+		put(t, srv, "f", content)
+		local := filepath.Join(t.TempDir(), "f")
+		leavePartial(t, srv, client, local)
+		srv.SetFaults(refused)
+		result, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Resume: true})
+		require.NoError(t, err, refused.Cmd)
+		onlyFile(t, local, content)
+		assert.EqualValues(t, 2*mib, result.ResumedFrom, refused.Cmd)
+		assert.Empty(t, result.RestartReason, refused.Cmd)
 	}
 }
