@@ -99,10 +99,13 @@ func (t *transfer) downloadFile() (err error) {
 	if err := partfile.Check(root, base); err != nil { // before the bytes have come for nothing
 		return err
 	}
-	if done, err := t.settleLocal(root, base); done || err != nil {
+	src := partfile.Source{Server: t.srv.id, User: t.srv.cfg.Username, Path: t.remote}
+	switch done, err := t.settleLocal(root, base); {
+	case done, errors.Is(err, fs.ErrExist):
+		return errors.Join(err, partfile.Tidy(root, base, src))
+	case err != nil:
 		return err
 	}
-	src := partfile.Source{Server: t.srv.id, User: t.srv.cfg.Username, Path: t.remote}
 	if e := t.place.listed; e != nil && e.exact() && t.skipsSame(root, base, e.Size, e.ModTime) {
 		return partfile.Tidy(root, base, src)
 	}

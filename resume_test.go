@@ -445,3 +445,41 @@ func TestADamagedSidecarIsNotTrusted(t *testing.T) {
 	onlyFile(t, local, content)
 	assert.Contains(t, result.RestartReason, "damaged")
 }
+
+func TestWhatAKilledCommitLeftGoesWhateverIsDoneAboutTheTarget(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for what, c := range map[string]struct {
+		policy ftpclient.ExistingPolicy
+		left   func(partial, target string) error // by a process that was killed then
+	}{
+		"renamed, kept":      {ftpclient.SkipExisting, os.Rename},
+		"linked, kept":       {ftpclient.SkipExisting, os.Link},
+		"renamed, an error":  {ftpclient.FailExisting, os.Rename},
+		"linked, an error":   {ftpclient.FailExisting, os.Link},
+		"renamed, the same":  {ftpclient.SkipSame, os.Rename},
+		"renamed, not asked": {ftpclient.Overwrite, os.Rename},
+	} {
+		srv, client := serve(t, ftptest.Options{})
+		put(t, srv, "f", content)
+		dir := t.TempDir()
+		local := filepath.Join(dir, "f")
+		var locks []string
+		breakOff(t, srv, client, "RETR", local, 2*mib, ftpclient.TransferOptions{Progress: func(ftpclient.Progress) {
+			if len(locks) == 0 {
+				locks, _ = filepath.Glob(filepath.Join(dir, ".*-lock"))
+			}
+		}})
+		partials, err := filepath.Glob(filepath.Join(dir, ".*-part"))
+		require.NoError(t, err)
+		require.Len(t, append(partials, locks...), 2)
+		require.NoError(t, os.WriteFile(locks[0], nil, 0o600))
+		require.NoError(t, c.left(partials[0], local), what)
+		_, err = client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Existing: c.policy})
+		if c.policy == ftpclient.FailExisting {
+			require.ErrorIs(t, err, fs.ErrExist, what)
+		} else {
+			require.NoError(t, err, what)
+		}
+		assert.Equal(t, []string{"f"}, names(t, dir), what)
+	}
+}
