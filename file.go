@@ -301,6 +301,9 @@ func (f *File) connect() error {
 		if err != nil {
 			return err
 		}
+		if lease.Reused() {
+			lease.Conn().Forget() // it may have been dialed for somebody who did not wait for it
+		}
 		stream, err := f.begin(lease.Conn())
 		if err == nil {
 			f.lease, f.stream = lease, stream
