@@ -272,8 +272,8 @@ func (s *Session) CheckRestart(ctx context.Context, path string, size int64) err
 	return nil
 }
 
-// blameRestart tells a refusal that is one to begin at offset. RFC 1123 section 4.1.3.4 has 554 and 555 for it, after which the
-// command would do without; ProFTPD answers 451 to RETR.
+// blameRestart makes a refusal that may be one to begin at offset a RestartError. RFC 1123 section 4.1.3.4 has 554 and 555 to RETR
+// for it; ProFTPD, where it is told to, answers 451.
 func (s *Session) blameRestart(offset int64, err error) error {
 	verb, last := s.ctl.Last()
 	if offset == 0 || s.ctl.Err() != nil || s.dialErr != nil {
