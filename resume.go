@@ -39,6 +39,7 @@ type download struct {
 	changes  int
 	verifier verifier
 	noREST   bool          // the server refused to begin in the middle, or seems not to have done it
+	untold   int           // how often it would not tell size or time for the moment
 	refused  int64         // where it last refused to begin, perhaps for another reason; 0: nowhere
 	noPrefix bool          // the server gave no answer when it was to digest a part of the file
 	segments int           // that this version may be fetched in
@@ -175,6 +176,11 @@ func (d *download) attempt(ctx context.Context, n int) (progress bool, err error
 	err = d.use(func(s *session.Session) error {
 		look, err := s.LookAhead(ctx, d.remote, session.Ahead{Data: true})
 		now, err := version(look, err, unknown)
+		if remotefs.Refused(err) != nil && !d.keeps() {
+			if d.untold++; d.untold > 1 { // it is this server's way
+				err = nil
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -266,15 +272,14 @@ func sameTime(a, b time.Time) bool {
 // unknown is the version of a file of which nothing was told.
 var unknown = sink.ID{Size: -1}
 
-// version is what a look, which failed with err unless that is nil, says of a file that was told before. What the server
-// refuses for the moment, or has told and now refuses, says nothing of the file, and is an error.
+// version is what a look, which failed with err unless that is nil, says of a file that was told before. What the server refuses
+// for the moment, the first time, or has told and now refuses, says nothing of the file, and is an error.
 func version(look session.Look, err error, told sink.ID) (sink.ID, error) {
-	switch {
-	case err != nil:
-	case reply.Code(look.SizeErr)/100 == 4, told.Size >= 0:
+	first := told == unknown
+	if err == nil && (told.Size >= 0 || first && reply.Code(look.SizeErr)/100 == 4) {
 		err = look.SizeErr
 	}
-	if err == nil && (reply.Code(look.TimeErr)/100 == 4 || !told.ModTime.IsZero()) {
+	if err == nil && (!told.ModTime.IsZero() || first && reply.Code(look.TimeErr)/100 == 4) {
 		err = look.TimeErr
 	}
 	return sink.ID{Size: look.Size, ModTime: look.ModTime}, err

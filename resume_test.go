@@ -483,3 +483,16 @@ func TestWhatAKilledCommitLeftGoesWhateverIsDoneAboutTheTarget(t *testing.T) {
 		assert.Equal(t, []string{"f"}, names(t, dir), what)
 	}
 }
+
+func TestAServerThatNeverTellsForTheMomentTellsNothing(t *testing.T) {
+	for _, cmd := range []string{"SIZE", "MDTM"} {
+		content := randomBytes(t, mib)
+		srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{always(cmd, ftptest.Refuse, "450 busy")}})
+		put(t, srv, "f", content)
+		local := filepath.Join(t.TempDir(), "f")
+		result, err := client.Download(t.Context(), "srv", "f", local, nil)
+		require.NoError(t, err, cmd)
+		onlyFile(t, local, content)
+		assert.Equal(t, 2, result.Attempts, cmd)
+	}
+}
