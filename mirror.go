@@ -290,27 +290,28 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 		if t.rel = rel; err != nil || !filepath.IsLocal(rel) || rel == "." || !isBelow(plan.RemoteDir, act.Remote) {
 			t.err = fmt.Errorf("%w: the plan leads out of its folders", ErrUnsafeName)
 		}
+		list := &a.rest
 		switch {
 		case t.err != nil:
-			a.rest = append(a.rest, t)
 		case act.Kind == ActionCopy:
-			a.rest = append(a.rest, t)
 		case act.Kind == ActionSkip:
 			t.skip = act.Reason
-			a.rest = append(a.rest, t)
 		case act.Kind == ActionMkdir:
-			t.act = a.mkdir(t.Remote, t.rel)
-			a.dirs = append(a.dirs, t)
-		case makesRoom(room, act.Remote):
+			t.act, list = a.mkdir(t.Remote, t.rel), &a.dirs
+		case act.Kind == ActionDelete:
 			t.act, t.removes = a.remove(t.rel, act), true
-			a.first = append(a.first, t)
-		case act.IsDir:
-			t.act, t.removes = a.remove(t.rel, act), true
-			a.deadDirs = append(a.deadDirs, t)
-		default:
-			t.act, t.removes = a.remove(t.rel, act), true
-			a.deadFiles = append(a.deadFiles, t)
+			switch {
+			case makesRoom(room, act.Remote):
+				list = &a.first
+			case act.IsDir:
+				list = &a.deadDirs
+			default:
+				list = &a.deadFiles
+			}
+		default: // never a deletion, which is only what says so
+			t.err = fmt.Errorf("%s: %w", act.Kind, fs.ErrInvalid)
 		}
+		*list = append(*list, t)
 	}
 	return a
 }

@@ -2,6 +2,7 @@ package ftpclient_test
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,6 +73,28 @@ func TestAPlanThatWasTamperedWithLeadsOutOfNeitherFolder(t *testing.T) {
 				_, err := client.Apply(t.Context(), plan, nil)
 				require.ErrorIs(t, err, ftpclient.ErrUnsafeName, "%s %s %q", d.name, kind, remote)
 				assert.Equal(t, before, grown(t, srv.Dir()))
+				assert.Equal(t, map[string]string{"f": "mine"}, grown(t, local))
+			}
+		}
+	}
+}
+
+func TestAnActionOfAnUnknownKindDoesNothing(t *testing.T) {
+	for _, d := range directions {
+		for _, kind := range []ftpclient.ActionKind{-1, ftpclient.ActionSkip + 1, 7} {
+			for _, incomplete := range []bool{false, true} {
+				srv, client := serve(t, ftptest.Options{})
+				local := t.TempDir()
+				put(t, srv, "there/f", []byte("mine"))
+				require.NoError(t, writeAll(filepath.Join(local, "f"), "mine"))
+				plan := &ftpclient.Plan{
+					Server: "srv", RemoteDir: "there", LocalDir: local, Direction: mirrorOf(d).Direction, Incomplete: incomplete,
+					Actions: []ftpclient.Action{{Kind: kind, Remote: "there/f", Local: filepath.Join(local, "f"), Size: 4}},
+				}
+				result, err := client.Apply(t.Context(), plan, nil)
+				require.ErrorIs(t, err, fs.ErrInvalid, "%s %s", d.name, kind)
+				assert.Equal(t, 1, result.Failed)
+				assert.Equal(t, map[string]string{"there/f": "mine"}, grown(t, srv.Dir()))
 				assert.Equal(t, map[string]string{"f": "mine"}, grown(t, local))
 			}
 		}
