@@ -161,13 +161,14 @@ func (c *Client) UploadFiles(ctx context.Context, server string, locals []string
 // Batch does the jobs of a stream, of any length: it begins with the first, and of those that are done it keeps only the
 // failures. A job whose target another one had, among the last 131,072 at least, is ErrNameCollision. The stream runs in a
 // goroutine of its own and must end soon after ctx has; a panic of it is Batch's own. Jobs may be of several servers, and of
-// both directions. See DownloadFiles for all else.
+// both directions. The listing of a directory by which a job is skipped was read two seconds before the job came at the
+// earliest. See DownloadFiles for all else.
 func (c *Client) Batch(ctx context.Context, jobs iter.Seq[Job], opts *BatchOptions) (*BatchResult, error) {
 	return c.batch(ctx, opts, "", nil, pass{tasks: func(*batch) iter.Seq[task] {
 		return func(yield func(task) bool) {
 			var targets safepath.Targets
 			for job := range jobs {
-				t := task{Job: job}
+				t := task{Job: job, came: time.Now()}
 				if targets.Again(job.target()) {
 					t.err = fmt.Errorf("%w: an earlier job has the same target", ErrNameCollision)
 				}

@@ -128,6 +128,99 @@ func TestASpellingThatTheServerTakesForTheSameIsNotOverwritten(t *testing.T) {
 	assert.Equal(t, map[string]string{"README": "old"}, grown(t, filepath.Join(srv.Dir(), "there")))
 }
 
+func TestAJobIsNotDecidedByAListingThatIsOlder(t *testing.T) {
+	ftpclient.HoldListings(t, 0)
+	for _, c := range []struct {
+		direction
+		change func(srv *ftptest.Server, source, target string) // of b, once a is done and before b is a job
+	}{
+		{directions[0], func(_ *ftptest.Server, source, _ string) {
+			require.NoError(t, os.WriteFile(source, []byte("a new and longer content"), 0o600))
+		}},
+		{directions[1], func(_ *ftptest.Server, _, target string) { require.NoError(t, os.Remove(target)) }},
+	} {
+		srv, client := serve(t, ftptest.Options{})
+		local := filepath.Join(t.TempDir(), "here")
+		source, target := c.sides(srv, local, "there")
+		require.NoError(t, writeAll(filepath.Join(source, "a"), "a"))
+		require.NoError(t, writeAll(filepath.Join(source, "b"), "b"))
+		opts := existing(ftpclient.SkipSame)
+		_, err := c.move(t.Context(), client, local, "there", opts)
+		require.NoError(t, err)
+
+		done := make(chan struct{})
+		opts.OnFile = func(e ftpclient.FileEvent) {
+			if e.Done && e.Job.Remote == "there/a" {
+				close(done)
+			}
+		}
+		job := func(name string) ftpclient.Job {
+			return ftpclient.Job{Direction: mirrorOf(c.direction).Direction, Server: "srv", Remote: "there/" + name, Local: filepath.Join(local, name)}
+		}
+		result, err := client.Batch(t.Context(), func(yield func(ftpclient.Job) bool) {
+			if !yield(job("a")) {
+				return
+			}
+			<-done
+			c.change(srv, filepath.Join(source, "b"), filepath.Join(target, "b"))
+			yield(job("b"))
+		}, opts)
+		require.NoError(t, err, c.name)
+		assert.Equal(t, [2]int{1, 1}, [2]int{result.Skipped, result.Succeeded}, c.name)
+		assert.Equal(t, grown(t, source), grown(t, target), c.name)
+	}
+}
+
+func TestAStreamOfJobsInOneDirectoryNeedsOneListing(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	local := t.TempDir()
+	sow(t, filepath.Join(srv.Dir(), "there"), 10)
+	sow(t, local, 10)
+	jobs := func(yield func(ftpclient.Job) bool) {
+		for i := range 10 {
+			name := fmt.Sprintf("d00/f%02d", i)
+			if !yield(ftpclient.Job{Direction: ftpclient.Up, Server: "srv", Remote: "there/" + name, Local: filepath.Join(local, name)}) {
+				return
+			}
+		}
+	}
+	result, err := client.Batch(t.Context(), jobs, existing(ftpclient.SkipExisting))
+	require.NoError(t, err)
+	assert.Equal(t, 10, result.Skipped)
+	assert.Equal(t, 1, srv.Stats().Commands["MLSD"])
+	assert.Zero(t, srv.Stats().Commands["MLST"])
+}
+
+func TestWhatAppearedAfterTheListingIsKeptWithSkipExisting(t *testing.T) {
+	for _, tree := range []bool{false, true} {
+		srv, client := serve(t, ftptest.Options{})
+		put(t, srv, "there/unrelated", []byte("x"))
+		local := t.TempDir()
+		var jobs []ftpclient.Job
+		for _, name := range []string{"a", "b"} {
+			jobs = append(jobs, ftpclient.Job{Direction: ftpclient.Up, Server: "srv", Remote: "there/" + name, Local: filepath.Join(local, name)})
+			require.NoError(t, writeAll(jobs[len(jobs)-1].Local, "ours"))
+		}
+		opts := existing(ftpclient.SkipExisting)
+		opts.Workers = 1
+		opts.OnFile = func(e ftpclient.FileEvent) {
+			if e.Done && e.Index == 1 {
+				put(t, srv, "there/b", []byte("theirs"))
+			}
+		}
+		var result *ftpclient.BatchResult
+		var err error
+		if tree {
+			result, err = client.UploadDir(t.Context(), "srv", local, "there", opts)
+		} else {
+			result, err = client.Batch(t.Context(), slices.Values(jobs), opts)
+		}
+		require.NoError(t, err)
+		assert.Equal(t, [2]int{1, 1}, [2]int{result.Skipped, result.Succeeded})
+		assert.Equal(t, map[string]string{"unrelated": "x", "a": "ours", "b": "theirs"}, grown(t, filepath.Join(srv.Dir(), "there")))
+	}
+}
+
 func TestNamesCollideThoughATreeIsWalkedBetweenThem(t *testing.T) {
 	// Where letter case is ignored the last of them is the first; the walk itself yields no name twice.
 	for _, walked := range [][]string{

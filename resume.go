@@ -130,11 +130,18 @@ func (t *transfer) downloadFile() (err error) {
 		}
 		return err
 	}
-	commit := partfile.CommitOptions{NoSync: t.opts.NoSync, Exclusive: t.opts.Existing == FailExisting}
+	keeps := t.opts.Existing == SkipExisting
+	commit := partfile.CommitOptions{NoSync: t.opts.NoSync, Exclusive: keeps || t.opts.Existing == FailExisting}
 	if t.preservesTime() {
 		commit.ModTime = d.id.ModTime
 	}
-	return part.Commit(commit)
+	err = part.Commit(commit)
+	if keeps && errors.Is(err, fs.ErrExist) { // since it was looked for
+		if done, _ := t.settleLocal(root, base); done {
+			return part.Discard()
+		}
+	}
+	return err
 }
 
 // settleLocal applies the ExistingPolicy as far as the local side decides it alone.

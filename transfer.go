@@ -95,7 +95,7 @@ type Result struct {
 	RestartReason string // why a partial was not continued; "": it was, or there was none
 	Attempts      int    // 1: without a retry
 	Elapsed       time.Duration
-	Skipped       bool   // nothing was moved
+	Skipped       bool   // the target stays as it was
 	SkipReason    string // why; "" unless Skipped
 	Verification  Verification
 }
@@ -177,7 +177,7 @@ func (t *transfer) moving(moved func(n int)) session.TransferOptions {
 
 // skip says that the target stays as it is.
 func (t *transfer) skip(size int64) {
-	t.result.Skipped, t.result.Bytes = true, max(size, 0) // a directory has none
+	t.result.Skipped, t.result.Bytes, t.result.Verification = true, max(size, 0), Verification{} // a directory has no size
 	t.result.SkipReason = "exists"
 	if t.opts.Existing == SkipSame {
 		t.result.SkipReason = "same size and time"
@@ -490,6 +490,11 @@ func (u *upload) commit(ctx context.Context, s *session.Session) error {
 	}
 	if u.opts.Existing == FailExisting && !u.part.IsInPlace() {
 		if _, err := u.settleRemote(ctx, s); err != nil {
+			return err
+		}
+	}
+	if u.opts.Existing == SkipExisting {
+		if gone, err := u.part.GiveWay(ctx, s, u.skip); gone || err != nil {
 			return err
 		}
 	}

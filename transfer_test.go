@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -363,5 +364,27 @@ func TestAMomentaryRefusalToBeginInTheMiddleCostsNoPartial(t *testing.T) {
 		onlyFile(t, local, content)
 		assert.EqualValues(t, 2*mib, result.ResumedFrom, refused.Cmd)
 		assert.Empty(t, result.RestartReason, refused.Cmd)
+	}
+}
+
+func TestALocalTargetThatAppearsMeanwhileIsNotReplaced(t *testing.T) {
+	for _, policy := range []ftpclient.ExistingPolicy{ftpclient.FailExisting, ftpclient.SkipExisting} {
+		local := filepath.Join(t.TempDir(), "f")
+		srv, client := serve(t, ftptest.Options{OnCommand: func(cmd, _ string) {
+			if cmd == "RETR" {
+				assert.NoError(t, os.WriteFile(local, []byte("somebody's"), 0o600))
+			}
+		}})
+		put(t, srv, "f", []byte("new"))
+		result, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Existing: policy})
+		if policy == ftpclient.FailExisting {
+			require.ErrorIs(t, err, fs.ErrExist)
+			assert.Equal(t, "somebody's", read(t, local))
+			continue // what came is kept, to be continued
+		}
+		require.NoError(t, err)
+		assert.Equal(t, "exists", result.SkipReason)
+		assert.EqualValues(t, len("somebody's"), result.Bytes)
+		onlyFile(t, local, []byte("somebody's"))
 	}
 }

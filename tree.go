@@ -107,8 +107,9 @@ type action func(*operation) error
 // A task is a Job with what the batch knows of it.
 type task struct {
 	Job
-	order int // among all tasks
-	index int // among the files
+	order int       // among all tasks
+	index int       // among the files
+	came  time.Time // when its stream gave it; zero: with the call
 
 	tree *os.Root // place.tree and rel
 	rel  string
@@ -454,6 +455,10 @@ func (o *operation) remoteTree(dir string, opts *WalkOptions) iter.Seq[join.Item
 // A dirKey is a directory of a server.
 type dirKey struct{ server, dir string }
 
+// listingHolds is how much older than a job the listing may be that it is decided by: a stream of any length outlives what its
+// first listings showed, and a directory of many files is not to be listed for each.
+var listingHolds = 2 * time.Second
+
 // look finds what is at Remote by its directory's listing, where the ExistingPolicy depends on it.
 func (b *batch) look(l *lane, srv *server, t *task) {
 	existing := b.opts.Existing
@@ -461,7 +466,7 @@ func (b *batch) look(l *lane, srv *server, t *task) {
 		return
 	}
 	dir, name := remotefs.Split(t.Remote)
-	found := b.dirs.Get(b.ctx, dirKey{srv.name, dir}, l.idle, func() *dircache.Dir[Entry] {
+	found := b.dirs.Get(b.ctx, dirKey{srv.name, dir}, t.came.Add(-listingHolds), l.idle, func() *dircache.Dir[Entry] {
 		op := b.operation(l, "list", srv, dir)
 		defer op.end()
 		entries, faults, err := op.readDir(op.ctx, dir, nil)

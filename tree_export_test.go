@@ -1,6 +1,18 @@
 package ftpclient
 
-import "path"
+import (
+	"path"
+	"testing"
+	"time"
+)
+
+// HoldListings changes how much older than a job a listing may be, for one test.
+func HoldListings(t *testing.T, d time.Duration) {
+	t.Helper()
+	before := listingHolds
+	listingHolds = d
+	t.Cleanup(func() { listingHolds = before })
+}
 
 // Admit tells of each path below the root of a download, in the order of the walk, why it cannot be a local one.
 func Admit(rels ...string) []error {

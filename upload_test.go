@@ -404,17 +404,33 @@ func TestTheExistingPolicyHoldsForUploads(t *testing.T) {
 	}
 }
 
-func TestATargetThatAppearsMeanwhileIsNotReplacedWithFailExisting(t *testing.T) {
-	dir := t.TempDir()
-	var stored atomic.Bool
-	_, client := serve(t, ftptest.Options{Dir: dir, OnCommand: func(cmd, _ string) {
-		if cmd == "STOR" && stored.CompareAndSwap(false, true) {
-			write(t, dir, "g", []byte("somebody's"), 1)
+func TestARemoteTargetThatAppearsMeanwhileIsNotReplaced(t *testing.T) {
+	noSizes := func(cmd, _ string) (string, bool) { return "502 no", cmd == "SIZE" }
+	for what, o := range map[string]ftptest.Options{
+		"MLSD": {}, "LIST": {NoMLSD: true}, "refuses to rename over": {RenameRefusesExisting: true}, "no sizes": {Command: noSizes},
+	} {
+		for _, policy := range []ftpclient.ExistingPolicy{ftpclient.FailExisting, ftpclient.SkipExisting} {
+			dir := t.TempDir()
+			var stored atomic.Bool
+			o.Dir, o.OnCommand = dir, func(cmd, _ string) {
+				if cmd == "STOR" && stored.CompareAndSwap(false, true) {
+					write(t, dir, "g", []byte("somebody's"), 1)
+				}
+			}
+			_, client := serve(t, o)
+			result, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", &ftpclient.TransferOptions{Existing: policy})
+			if policy == ftpclient.FailExisting {
+				require.ErrorIs(t, err, fs.ErrExist, what)
+			} else {
+				require.NoError(t, err, what)
+				assert.Equal(t, "exists", result.SkipReason, what)
+				assert.EqualValues(t, len("somebody's"), result.Bytes, what)
+				assert.Equal(t, ftpclient.VerifiedNone, result.Verification.Method, what)
+			}
+			onlyFile(t, filepath.Join(dir, "g"), []byte("somebody's"))
+			require.NoError(t, client.Ping(t.Context(), "srv"), what)
 		}
-	}})
-	_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", &ftpclient.TransferOptions{Existing: ftpclient.FailExisting})
-	require.ErrorIs(t, err, fs.ErrExist)
-	onlyFile(t, filepath.Join(dir, "g"), []byte("somebody's"))
+	}
 }
 
 func TestALocalSourceThatIsNoFileIsRefused(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A Dir is what a listing showed.
@@ -47,11 +48,12 @@ type Cache[K comparable, E any] struct {
 }
 
 type reading[E any] struct {
-	done chan struct{}
-	dir  *Dir[E] // nil: could not be read
+	done  chan struct{}
+	dir   *Dir[E]   // nil: could not be read
+	ended time.Time // both are there once done is closed
 }
 
-func (r *reading[E]) ended() bool {
+func (r *reading[E]) over() bool {
 	select {
 	case <-r.done:
 		return true
@@ -60,7 +62,7 @@ func (r *reading[E]) ended() bool {
 	}
 }
 
-// size is that of a reading that has ended.
+// size is that of a reading that is over.
 func (r *reading[E]) size() int {
 	if r.dir == nil {
 		return 0
@@ -68,11 +70,15 @@ func (r *reading[E]) size() int {
 	return len(r.dir.Entries)
 }
 
-// Get returns the directory, which read reads unless somebody has or does; nil: it could not be read, or ctx has ended.
-// It waits for others only as long as ctx lasts, and calls wait before, as its caller must not keep what they need.
-func (c *Cache[K, E]) Get(ctx context.Context, key K, wait func(), read func() *Dir[E]) *Dir[E] {
+// Get returns the directory, which read reads unless somebody does, or has since oldest; nil: it could not be read, or ctx has
+// ended. It waits for others only as long as ctx lasts, and calls wait before, as its caller must not keep what they need.
+func (c *Cache[K, E]) Get(ctx context.Context, key K, oldest time.Time, wait func(), read func() *Dir[E]) *Dir[E] {
 	c.mu.Lock()
 	r, known := c.dirs[key]
+	if known && r.over() && r.ended.Before(oldest) {
+		known = false
+		c.drop(slices.Index(c.order, key))
+	}
 	if !known {
 		r = &reading[E]{done: make(chan struct{})}
 		if c.dirs == nil {
@@ -84,7 +90,10 @@ func (c *Cache[K, E]) Get(ctx context.Context, key K, wait func(), read func() *
 	c.mu.Unlock()
 	if !known {
 		func() {
-			defer close(r.done)
+			defer func() {
+				r.ended = time.Now()
+				close(r.done)
+			}()
 			r.dir = read()
 		}()
 		c.forget(r)
@@ -111,12 +120,18 @@ func (c *Cache[K, E]) forget(newest *reading[E]) {
 	c.entries += newest.size()
 	for i := 0; i < len(c.order) && (len(c.order) > keptDirs || c.entries > keptEntries); {
 		r := c.dirs[c.order[i]]
-		if r == newest || !r.ended() { // others wait for it
+		if r == newest || !r.over() { // others wait for it
 			i++
 			continue
 		}
-		c.entries -= r.size()
-		delete(c.dirs, c.order[i])
-		c.order = slices.Delete(c.order, i, i+1)
+		c.drop(i)
 	}
+}
+
+// drop forgets the directory order[i], whose reading is over. The caller holds mu.
+func (c *Cache[K, E]) drop(i int) {
+	key := c.order[i]
+	c.entries -= c.dirs[key].size()
+	delete(c.dirs, key)
+	c.order = slices.Delete(c.order, i, i+1)
 }

@@ -30,7 +30,7 @@ func TestADirectoryIsReadOnceForAllWhoAsk(t *testing.T) {
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
-				d := c.Get(t.Context(), "d", func() {}, func() *dircache.Dir[string] {
+				d := c.Get(t.Context(), "d", time.Time{}, func() {}, func() *dircache.Dir[string] {
 					reads++
 					time.Sleep(time.Second)
 					return dir(3)
@@ -43,14 +43,48 @@ func TestADirectoryIsReadOnceForAllWhoAsk(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		all.Go(func() {
-			c.Get(t.Context(), "slow", func() {}, func() *dircache.Dir[string] { time.Sleep(time.Minute); return nil })
+			c.Get(t.Context(), "slow", time.Time{}, func() {}, func() *dircache.Dir[string] { time.Sleep(time.Minute); return nil })
 		})
 		synctest.Wait()
 		time.AfterFunc(time.Second, cancel)
 		waits := 0
-		assert.Nil(t, c.Get(ctx, "slow", func() { waits++ }, nil), "nobody waits longer than his context")
+		assert.Nil(t, c.Get(ctx, "slow", time.Time{}, func() { waits++ }, nil), "nobody waits longer than his context")
 		assert.Equal(t, 1, waits)
 		all.Wait()
+	})
+}
+
+func TestAReadingThatIsTooOldIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c dircache.Cache[string, string]
+		reads := 0
+		get := func(oldest time.Time) {
+			c.Get(t.Context(), "d", oldest, func() {}, func() *dircache.Dir[string] {
+				reads++
+				time.Sleep(time.Second)
+				return dir(20_000)
+			})
+		}
+		begun := time.Now()
+		get(begun.Add(time.Hour))
+		assert.Equal(t, 1, reads, "it is being read now")
+		for _, oldest := range []time.Time{{}, begun, time.Now()} {
+			get(oldest)
+		}
+		assert.Equal(t, 1, reads)
+		get(time.Now().Add(time.Nanosecond))
+		assert.Equal(t, 2, reads)
+		get(begun.Add(2 * time.Second))
+		assert.Equal(t, 2, reads, "the newest is kept")
+
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() { get(begun.Add(time.Hour)) })
+		}
+		all.Wait()
+		assert.Equal(t, 3, reads, "by one for all, and what was dropped is not counted")
+		get(time.Time{})
+		assert.Equal(t, 3, reads)
 	})
 }
 
@@ -58,7 +92,7 @@ func TestOnlyTheLastDirectoriesAreKept(t *testing.T) {
 	var c dircache.Cache[int, string]
 	reads := map[int]int{}
 	get := func(key, size int) {
-		c.Get(t.Context(), key, func() {}, func() *dircache.Dir[string] {
+		c.Get(t.Context(), key, time.Time{}, func() {}, func() *dircache.Dir[string] {
 			reads[key]++
 			return dir(size)
 		})
@@ -92,7 +126,7 @@ func TestADirectoryThatIsBeingReadIsNotForgotten(t *testing.T) {
 		var c dircache.Cache[string, string]
 		reads := map[string]int{}
 		get := func(key string, n int, takes time.Duration) {
-			c.Get(t.Context(), key, func() {}, func() *dircache.Dir[string] {
+			c.Get(t.Context(), key, time.Time{}, func() {}, func() *dircache.Dir[string] {
 				reads[key]++
 				time.Sleep(takes)
 				return dir(n)

@@ -158,6 +158,35 @@ func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here,
 	return false, true, f.removeOld(ctx, s)
 }
 
+// GiveWay removes the finished upload if there is something under its target's name by now, of which skip is told the size.
+// SIZE is enough to find that out: that nothing was there has been proved before.
+func (f *File) GiveWay(ctx context.Context, s *session.Session, skip func(size int64)) (gone bool, err error) {
+	if f.inPlace {
+		return false, nil
+	}
+	look, err := s.Look(ctx, f.Target)
+	switch {
+	case err != nil:
+		return false, err
+	case reply.Code(look.SizeErr) == 550:
+		return false, nil
+	case look.SizeErr != nil: // as of a server that tells no sizes
+		e, err := remotefs.Stat(ctx, s, f.Target)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		look.Size = e.Size
+	}
+	if err := f.Remove(ctx, s); err != nil {
+		return false, err
+	}
+	skip(look.Size)
+	return true, nil
+}
+
 // Commit gives the finished file its name. Where the server refuses to rename over a file, the old one is moved out of the
 // way and comes back if the new one cannot take its place. What follows is asked together with the rename.
 func (f *File) Commit(ctx context.Context, s *session.Session, follows session.Ahead) error {
