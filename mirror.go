@@ -40,7 +40,7 @@ type MirrorOptions struct {
 	Direction Direction // of the copies: Down makes the local folder like the remote one, Up the other way round
 	// Include are patterns of the files to mirror, all if there are none; Exclude are patterns of files and directories to
 	// leave alone. Both are doublestar globs on the slash separated path below the folder. What they leave out is neither
-	// copied nor deleted.
+	// copied nor deleted, and not deleted in another spelling either, which a disk or a server may take for the same name.
 	Include, Exclude []string
 	// Delete deletes what the source does not have. Local names that begin with a dot stay unless the server lists such
 	// names, or ServerConfig.ListHidden is set.
@@ -170,8 +170,8 @@ type PlanFault struct {
 
 // A Plan says what makes one folder like another: look at it, take Actions out, Apply it. It can be written as JSON and read
 // back. Reasons are "missing", "size differs", "newer", "older", "time unknown", "content differs", "type changed…", "deleted
-// at the source", "spelt otherwise at the source", "may be hidden at the source", "unsafe name", "symbolic link" and "special
-// file"; of a time it is the source's that is newer or older.
+// at the source", "spelt otherwise at the source", "excluded in another spelling", "may be hidden at the source", "unsafe name", "symbolic
+// link" and "special file"; of a time it is the source's that is newer or older.
 type Plan struct {
 	Server     string      `json:"server"`
 	Direction  Direction   `json:"direction"`

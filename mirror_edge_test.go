@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +37,59 @@ func TestAMirrorDoesNotDeleteWhatItWritesUnderAnotherSpelling(t *testing.T) {
 		}
 		assert.Equal(t, []string{"docs/gone", "SAME"}, gone, "%s: a server, or a disk, may take the others for what was just copied", d.name)
 	}
+}
+
+func TestAMirrorDoesNotDeleteAnotherSpellingOfWhatItLeavesAlone(t *testing.T) {
+	for _, d := range directions {
+		for what, c := range map[string]struct {
+			sources, targets []string
+			change           func(*ftpclient.MirrorOptions)
+			gone             []string
+		}{
+			"excluded":                 {[]string{"f", "Private/a"}, []string{"private/a", "x/a"}, excludes("Private"), []string{"x/a", "x"}},
+			"excluded, in directories": {[]string{"f", "x/Straße/a"}, []string{"x/STRASSE/b/a", "X/y"}, excludes("**/Straße"), []string{"X/y", "X"}},
+			"excluded, not there":      {[]string{"f"}, []string{"notes.BAK", "notes"}, excludes("*.bak"), []string{"notes"}},
+			"a link":                   {[]string{"f"}, []string{"link", "links"}, nil, []string{"links"}},
+			"not included":             {[]string{"f.csv", "Sub/data"}, []string{"sub/data", "sub/DATA.csv"}, includes("**/*.csv"), []string{"sub/DATA.csv"}},
+			"not included, elsewhere":  {[]string{"f.csv", "A.txt"}, []string{"a.TXT", "a.csv"}, includes("**/*.csv", "a.*"), []string{"a.csv"}},
+		} {
+			srv, client := serve(t, ftptest.Options{})
+			local := filepath.Join(t.TempDir(), "here")
+			source, target := d.sides(srv, local, "there")
+			for _, name := range c.sources {
+				require.NoError(t, writeAll(filepath.Join(source, name), "mine"))
+			}
+			require.NoError(t, os.Symlink("f", filepath.Join(source, "Link")))
+			for _, name := range c.targets {
+				require.NoError(t, writeAll(filepath.Join(target, name), "mine"))
+			}
+			opts := mirrorOf(d, deletes)
+			if c.change != nil {
+				c.change(opts)
+			}
+			plan, err := client.PlanMirror(t.Context(), "srv", "there", local, opts)
+			require.NoError(t, err)
+			var gone []string
+			for _, a := range plan.Actions {
+				if a.Kind == ftpclient.ActionDelete {
+					gone = append(gone, strings.TrimPrefix(a.Remote, "there/"))
+				}
+			}
+			slices.Sort(gone)
+			slices.Sort(c.gone)
+			assert.Equal(t, c.gone, gone, "%s: %s", d.name, what)
+			_, err = client.Apply(t.Context(), plan, nil)
+			require.NoError(t, err, "%s: %s", d.name, what)
+		}
+	}
+}
+
+func excludes(patterns ...string) func(*ftpclient.MirrorOptions) {
+	return func(o *ftpclient.MirrorOptions) { o.Exclude = patterns }
+}
+
+func includes(patterns ...string) func(*ftpclient.MirrorOptions) {
+	return func(o *ftpclient.MirrorOptions) { o.Include = patterns }
 }
 
 func TestAMirrorDoesNotDeleteWhatTheServerMayHide(t *testing.T) {

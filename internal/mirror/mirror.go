@@ -87,6 +87,7 @@ type planner struct {
 	doubts []doubt
 	dead   []Step              // deletions, in the order of the trees
 	kept   map[string]struct{} // directories of the target in which something stays
+	passed safepath.Collisions // paths of the source that are skipped, or not included
 	dots   bool                // the remote tree has names that begin with a dot
 	closed string              // a path below which nothing is done; "": none
 	fatal  error
@@ -106,6 +107,7 @@ const doubtful = 256
 // Make compares the trees. A source that cannot be read at all, and any question that fails, is an error.
 func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) (Plan, error) {
 	p := &planner{opts: opts, ask: ask, dots: opts.ListsHidden || opts.Up, kept: map[string]struct{}{}}
+	p.passed.Folding = safepath.FoldNames
 	for pair := range join.Trees(remote, local, p.fault) {
 		if p.fatal != nil {
 			break
@@ -168,7 +170,7 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 	rel := pair.Path
 	p.left, p.right = p.left || pair.Left != nil, p.right || pair.Right != nil
 	p.dots = p.dots || pair.Left != nil && hidden(rel)
-	if p.leavesAlone(rel, from, to) {
+	if p.excludes(rel) || !p.includes(rel, from, to) {
 		p.keep(rel)
 		return
 	}
@@ -230,32 +232,28 @@ func Covers(listed time.Time, precision time.Duration, t time.Time) bool {
 	return since >= 0 && since < precision
 }
 
-// leavesAlone applies Include and Exclude. What an unfinished transfer keeps is nobody else's.
-func (p *planner) leavesAlone(rel string, from, to *Node) bool {
-	if safepath.IsOurs(path.Base(rel)) {
-		return true
-	}
-	for name := rel; name != "."; name = path.Dir(name) {
-		if matches(p.opts.Exclude, name) {
-			return true
-		}
-	}
+// excludes applies Exclude. What an unfinished transfer keeps is nobody else's.
+func (p *planner) excludes(rel string) bool {
+	return safepath.IsOurs(path.Base(rel)) || within(rel, func(name string) bool { return matches(p.opts.Exclude, name) })
+}
+
+// includes applies Include, to files.
+func (p *planner) includes(rel string, from, to *Node) bool {
 	is := from
 	if is == nil {
 		is = to
 	}
-	return !is.Mode.IsDir() && len(p.opts.Include) > 0 && !matches(p.opts.Include, rel)
+	if is.Mode.IsDir() || len(p.opts.Include) == 0 || matches(p.opts.Include, rel) {
+		return true
+	}
+	if from != nil && p.opts.Delete {
+		p.passed.Add(rel)
+	}
+	return false
 }
 
 func matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return doublestar.MatchUnvalidated(p, name) })
-}
-
-// keep says that something under rel stays, and so do the directories above it.
-func (p *planner) keep(rel string) {
-	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
-		p.kept[dir] = struct{}{}
-	}
 }
 
 func step(kind Kind, rel string, n *Node, reason string) Step {
@@ -277,20 +275,11 @@ func (p *planner) add(rel string, from *Node, reason string) {
 	p.plan.Steps = append(p.plan.Steps, step(kind, rel, from, reason))
 }
 
-// hidden tells a name that many listings leave out.
-func hidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Contains(rel, "/.") }
-
-// spare leaves what would be deleted.
-func (p *planner) spare(s Step, reason string) {
-	s.Kind, s.Reason = Skip, reason
-	p.plan.Steps = append(p.plan.Steps, s)
-	p.keep(s.Rel)
-}
-
 // skip leaves a path, and all that either side has below it, as it is.
 func (p *planner) skip(rel string, from *Node, reason string) {
 	p.plan.Steps = append(p.plan.Steps, step(Skip, rel, from, reason))
 	p.closed = rel
+	p.passed.Add(rel)
 	p.kept[rel] = struct{}{}
 	p.keep(rel)
 }
@@ -351,32 +340,4 @@ func (p *planner) sameTimes(rels []string) ([]bool, error) {
 		p.plan.Steps[d.at].Reason = older(from, to)
 	}
 	return same, nil
-}
-
-// finish puts the deletions last, what is in a directory before it.
-func (p *planner) finish() {
-	if p.plan.Incomplete || len(p.dead) == 0 {
-		return
-	}
-	// Where the target does not tell letter cases apart, deleting one spelling takes the file that was just copied under the
-	// other. Where it does, the next plan sees both, and deletes.
-	written := safepath.Collisions{Folding: safepath.FoldNames}
-	for _, s := range p.plan.Steps {
-		if s.Reason == missing {
-			written.Add(s.Rel)
-		}
-	}
-	for _, s := range slices.Backward(p.dead) {
-		if !p.dots && hidden(s.Rel) {
-			p.spare(s, "may be hidden at the source")
-			continue
-		}
-		if _, again := written.Find(s.Rel); again {
-			p.spare(s, "spelt otherwise at the source")
-			continue
-		}
-		if _, stays := p.kept[s.Rel]; !stays {
-			p.plan.Steps = append(p.plan.Steps, s)
-		}
-	}
 }

@@ -95,11 +95,23 @@ func TestAQuestionThatFailsIsNoPlan(t *testing.T) {
 
 func TestALinkAtTheSourceProtectsWhatIsThere(t *testing.T) {
 	link := item{Path: "l", Value: mirror.Node{Mode: fs.ModeSymlink}}
-	dir := item{Path: "l", Value: mirror.Node{Mode: fs.ModeDir}}
-	plan, err := mirror.Make(tree(link), tree(dir, file("l/f", 1, noon, 0)), mirror.Options{Delete: true}, mirror.Questions{})
-	require.NoError(t, err)
-	require.Len(t, plan.Steps, 1)
-	assert.Equal(t, mirror.Step{Kind: mirror.Skip, Rel: "l", Size: -1, Reason: "symbolic link"}, plan.Steps[0])
+	dir := func(path string) item { return item{Path: path, Value: mirror.Node{Mode: fs.ModeDir}} }
+	for _, up := range []bool{false, true} {
+		for _, name := range []string{"l", "L"} { // another spelling may be the same name to the target
+			source, target := tree(link), tree(dir(name), file(name+"/f", 1, noon, 0))
+			if up {
+				source, target = target, source
+			}
+			plan, err := mirror.Make(source, target, mirror.Options{Up: up, Delete: true}, mirror.Questions{})
+			require.NoError(t, err)
+			require.NotEmpty(t, plan.Steps)
+			assert.Equal(t, mirror.Step{Kind: mirror.Skip, Rel: "l", Size: -1, Reason: "symbolic link"}, plan.Steps[0])
+			for _, s := range plan.Steps[1:] {
+				assert.Equal(t, "spelt otherwise at the source", s.Reason, s.Rel)
+				assert.Equal(t, mirror.Skip, s.Kind, s.Rel)
+			}
+		}
+	}
 }
 
 func TestUnfinishedTransfersAreLeftAlone(t *testing.T) {

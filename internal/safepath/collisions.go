@@ -63,13 +63,14 @@ func (c *Collisions) key(path string) string {
 	if !fold {
 		return path
 	}
-	return foldName(path)
+	return Fold(path)
 }
 
 // systemFolds tells whether the disk that the system usually has takes names for equal that differ in case.
 const systemFolds = runtime.GOOS == "windows" || runtime.GOOS == "darwin"
 
-func foldName(path string) string {
+// Fold makes those names equal that are equal by FoldNames.
+func Fold(path string) string {
 	// Folding can undo a composition, so normalize again behind it (Unicode, section 3.13, D145).
 	return norm.NFC.String(cases.Fold().String(norm.NFD.String(path)))
 }
@@ -106,7 +107,7 @@ func (t *Targets) Again(server, path string) bool {
 		t.seed, t.seen = maphash.MakeSeed(), map[uint64]struct{}{}
 	}
 	if server == "" && systemFolds {
-		path = foldName(path)
+		path = Fold(path)
 	}
 	sum := maphash.String(t.seed, server+"\x00"+path)
 	_, recent := t.seen[sum]

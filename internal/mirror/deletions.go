@@ -1,0 +1,84 @@
+package mirror
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/corexalgo/ftpclient/internal/safepath"
+)
+
+// keep says that something under rel stays, and so do the directories above it.
+func (p *planner) keep(rel string) {
+	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+		p.kept[dir] = struct{}{}
+	}
+}
+
+// hidden tells a name that many listings leave out.
+func hidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Contains(rel, "/.") }
+
+// spare leaves what would be deleted.
+func (p *planner) spare(s Step, reason string) {
+	s.Kind, s.Reason = Skip, reason
+	p.plan.Steps = append(p.plan.Steps, s)
+	p.keep(s.Rel)
+}
+
+// finish puts the deletions last, what is in a directory before it.
+func (p *planner) finish() {
+	if p.plan.Incomplete || len(p.dead) == 0 {
+		return
+	}
+	spelt, excluded := p.spellings(), fold(p.opts.Exclude)
+	for _, s := range slices.Backward(p.dead) {
+		_, stays := p.kept[s.Rel]
+		switch {
+		case !p.dots && hidden(s.Rel):
+			p.spare(s, "may be hidden at the source")
+		case spelt(s.Rel):
+			p.spare(s, "spelt otherwise at the source")
+		case within(safepath.Fold(s.Rel), func(name string) bool { return matches(excluded, name) }):
+			p.spare(s, "excluded in another spelling")
+		case !stays:
+			p.plan.Steps = append(p.plan.Steps, s)
+		}
+	}
+}
+
+// spellings tells of a path of the target whether it may be another spelling of what was just copied, or of what the source has
+// and the mirror passes over. Where the target does not tell letter cases apart it is the same file. Where it does, the next plan
+// sees a copy beside it, and deletes.
+func (p *planner) spellings() func(rel string) bool {
+	written := safepath.Collisions{Folding: safepath.FoldNames}
+	for _, s := range p.plan.Steps {
+		if s.Reason == missing {
+			written.Add(s.Rel)
+		}
+	}
+	return func(rel string) bool {
+		_, again := written.Find(rel)
+		return again || within(rel, func(name string) bool {
+			_, passed := p.passed.Find(name)
+			return passed
+		})
+	}
+}
+
+// within asks of a path, and of the directories above it, until one is.
+func within(rel string, is func(name string) bool) bool {
+	for name := rel; name != "." && name != ""; name = path.Dir(name) {
+		if is(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func fold(patterns []string) []string {
+	folded := make([]string, len(patterns))
+	for i, pattern := range patterns {
+		folded[i] = safepath.Fold(pattern)
+	}
+	return folded
+}
