@@ -214,6 +214,35 @@ func TestALinkInTheLocalFolderLeadsNothingOutOfIt(t *testing.T) {
 	assert.Empty(t, grown(t, outside)["f"])
 }
 
+func TestALinkInTheLocalFolderMakesNoTwoFoldersOne(t *testing.T) {
+	for what, way := range map[string]func(name string) error{
+		"a link to its sibling":    func(name string) error { return os.Symlink("b", name) },
+		"a link to what is absent": func(name string) error { return os.Symlink("c", name) },
+		"a link to the whole":      func(name string) error { return os.Symlink(".", name) },
+		"a link to a file":         func(name string) error { return os.Symlink("b/old", name) },
+		"a file":                   func(name string) error { return os.WriteFile(name, nil, 0o600) },
+	} {
+		srv, client := serve(t, ftptest.Options{})
+		for _, name := range []string{"a/f", "a/sub/f", "b/f"} {
+			put(t, srv, "there/"+name, []byte(name))
+		}
+		local := filepath.Join(t.TempDir(), "link")
+		folder := t.TempDir()
+		require.NoError(t, os.Symlink(folder, local), "the folder itself is the caller's choice")
+		require.NoError(t, writeAll(filepath.Join(folder, "b/old"), "old"))
+		require.NoError(t, way(filepath.Join(folder, "a")))
+		for range 2 {
+			result, err := client.DownloadDir(t.Context(), "srv", "there", local, existing(ftpclient.SkipSame))
+			require.ErrorIs(t, err, fs.ErrExist, what)
+			require.Len(t, result.Failures, 1, what)
+			assert.Equal(t, "there/a", result.Failures[0].Job.Remote, what)
+			require.NoError(t, os.Remove(filepath.Join(folder, "a")), what)
+			assert.Equal(t, map[string]string{"b/f": "b/f", "b/old": "old"}, grown(t, folder), what)
+			require.NoError(t, way(filepath.Join(folder, "a")))
+		}
+	}
+}
+
 func TestACancelledBatchEndsSoonAndTellsWhatWasDone(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "RETR", Path: "f09", Do: ftptest.StallData}}})
 	sow(t, filepath.Join(srv.Dir(), "there"), 40)

@@ -177,7 +177,7 @@ func (d *downloadTree) task(item join.Item[Entry]) (t task, ok bool) {
 	}
 	switch {
 	case e.IsDir():
-		if t.err = d.tree.MkdirAll(rel, 0o777); t.err != nil {
+		if t.err = d.enter(rel); t.err != nil {
 			d.closed = item.Path
 		}
 		return t, t.err != nil
@@ -188,6 +188,14 @@ func (d *downloadTree) task(item join.Item[Entry]) (t task, ok bool) {
 	}
 	t.listed = &e
 	return t, true
+}
+
+// enter makes a folder, or finds that it is there. A link is none, wherever it leads: two folders would be one.
+func (d *downloadTree) enter(rel string) error {
+	if info, err := d.tree.Lstat(rel); err == nil && !info.IsDir() {
+		return &fs.PathError{Op: "mkdir", Path: rel, Err: fmt.Errorf("something else is in the way: %w", fs.ErrExist)}
+	}
+	return d.tree.MkdirAll(rel, 0o777)
 }
 
 // admit finds names that cannot be local ones, or are two for one.
