@@ -111,6 +111,25 @@ func TestAMirrorDoesNotDeleteWhatTheServerMayHide(t *testing.T) {
 	assert.Equal(t, map[string]string{"f": "f", ".shown": "x"}, apply(), "a server that lists one lists them all")
 }
 
+func TestAMirrorIsOfNoEmptyFolderWhereNothingIsListed(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{ListOnDataLines: func(cmd, arg string) []byte {
+		if cmd == "LIST" && strings.HasPrefix(arg, "-a") {
+			return []byte{} // as of a file that is not there
+		}
+		return nil
+	}}, func(sc *ftpclient.ServerConfig) { sc.ListHidden = true })
+	put(t, srv, "there/f", []byte("f"))
+	put(t, srv, "there/sub/f", []byte("f"))
+	local := t.TempDir()
+	for _, name := range []string{"f", "sub/f", "sub/.hidden", "surplus"} {
+		require.NoError(t, writeAll(filepath.Join(local, name), "f"))
+	}
+	plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(directions[0], deletes))
+	require.NoError(t, err)
+	assert.True(t, plan.Incomplete, "a server that was to list hidden names does not")
+	assert.NotContains(t, strings.Join(steps(plan), ","), "delete")
+}
+
 func TestAPlanThatWasTamperedWithLeadsOutOfNeitherFolder(t *testing.T) {
 	for _, d := range directions {
 		for _, remote := range []string{"elsewhere/f", "there/../elsewhere/f", "there", "there/", "", "/there/f", "there/./f", "thereabouts/f"} {

@@ -41,6 +41,8 @@ type list struct {
 	dir    string
 	format listing.Format
 	yield  func(listing.Entry, error) bool
+	hidden bool // by "-a"
+	lines  int  // of any kind
 	rows   int
 	held   *listing.Entry // a first row that may be the file itself and not an entry of a directory
 	err    error          // why the rest was not read
@@ -68,7 +70,7 @@ func (s *Session) usesMLSD() bool {
 const special = " *?[]{}\\'\"`$"
 
 func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error {
-	l := &list{s: s, dir: dir, format: listing.LIST, yield: yield}
+	l := &list{s: s, dir: dir, format: listing.LIST, hidden: s.cfg.ListHidden, yield: yield}
 	if s.usesMLSD() {
 		l.format = listing.MLSD
 		return l.run(dir)
@@ -81,21 +83,24 @@ func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error 
 	// What counts is what they see: in Shift JIS and its like a letter's second byte may be one of these.
 	if strings.ContainsAny(arg, special) || strings.HasPrefix(dir, "-") || strings.HasPrefix(dir, "~") {
 		l.dir = "" // CWD proves that it is a directory: no row can be the file itself
-		return s.inside(dir, func() error { return l.run("") })
+		return s.inside(dir, l.here)
+	}
+	if dir == "" {
+		return l.here()
 	}
 	err = l.run(dir)
 	unopened := errors.Is(err, errUnopened)
-	if dir == "" || (err != nil && !unopened) || (err == nil && !l.doubtful()) {
+	if (err != nil && !unopened) || (err == nil && !l.doubtful()) {
 		return err
 	}
 	entered := false
 	inner := s.inside(dir, func() error {
-		if entered = true; unopened || l.held == nil {
+		if entered = true; unopened || (l.held == nil && !l.blank()) {
 			return err
 		}
 		// ls -l, which BSD's ftpd is, shows a link itself, and vsftpd a directory that it cannot read as one in the directory above.
-		l.held, l.rows, l.dir = nil, 0, ""
-		return l.run("")
+		l.held, l.lines, l.rows, l.dir = nil, 0, 0, ""
+		return l.here()
 	})
 	if inner != nil && !entered && s.ctl.Settled() {
 		return fmt.Errorf("%w: %w", ErrNotDir, inner)
@@ -106,6 +111,25 @@ func (s *Session) list(dir string, yield func(listing.Entry, error) bool) error 
 // doubtful tells a listing read to its end that may be of something other than the directory: vsftpd answers an absent one with
 // an empty listing, and servers list a file as its own only row.
 func (l *list) doubtful() bool { return l.err == nil && (l.rows == 0 || l.held != nil) }
+
+// blank tells a listing by "-a" without a line. One of a directory shows that itself, as "."; a server that takes "-a" for a name
+// finds nothing.
+func (l *list) blank() bool { return l.hidden && l.lines == 0 }
+
+var errHiding = errors.New("the server shows nothing by LIST -a: names that begin with a dot may be missing")
+
+// here lists the current directory. What only a listing without "-a" shows may not be all.
+func (l *list) here() error {
+	err := l.run("")
+	if err != nil || !l.blank() {
+		return err
+	}
+	l.hidden = false
+	if err = l.run(""); err == nil && l.err == nil && l.rows > 0 {
+		l.yield(listing.Entry{}, errHiding)
+	}
+	return err
+}
 
 // inside runs f with dir as the current directory, and comes back.
 func (s *Session) inside(dir string, f func() error) error {
@@ -161,7 +185,7 @@ func (l *list) run(dir string) error {
 	switch {
 	case l.format == listing.MLSD:
 		s.listing = "MLSD"
-	case s.cfg.ListHidden:
+	case l.hidden:
 		s.listing = "LIST -a"
 	}
 	if arg != "" {
@@ -255,6 +279,9 @@ func (l *list) decoder() func([]byte) (string, error) {
 }
 
 func (l *list) row(parser *listing.Parser, row []byte) bool {
+	if len(row) > 0 {
+		l.lines++
+	}
 	e, ok, err := parser.Row(row)
 	if err == nil && !ok {
 		return true

@@ -3,7 +3,6 @@ package session_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -420,56 +419,4 @@ func TestADirectoryThatCannotBeOpenedIsNotEmpty(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(srv.Dir(), "f"), nil, 0o600))
 	_, _, err := list(t.Context(), s, "f")
 	require.ErrorIs(t, err, session.ErrNotDir, "it cannot be entered")
-}
-
-func TestALinkThatIsListedAsItselfIsFollowedIntoItsDirectory(t *testing.T) {
-	for name, row := range map[string]string{
-		"link, as ls -l shows it":                 "lrwxr-xr-x 1 u g 7 Jan 02 2024 current -> rel-1.2\r\n",
-		"directory, as vsftpd filters that above": "drwx--x--x 2 u g 4096 Jan 02 2024 current\r\n",
-		"something that leads elsewhere":          "-rw-r--r-- 1 u g 7 Jan 02 2024 ../x/current\r\n",
-	} {
-		srv := listsByArgument(t, map[string]string{"pub/current": row, "": rowOfA})
-		s := dial(t, scripted(srv))
-		names, rowErrs, err := list(t.Context(), s, "pub/current")
-		require.NoError(t, err, name)
-		assert.Empty(t, rowErrs, name)
-		assert.Equal(t, []string{"a"}, names, name)
-		inStep(t, s, name)
-	}
-	srv := listsByArgument(t, map[string]string{"pub/current": "-rw-r--r-- 1 u g 7 Jan 02 2024 ../x/current\r\n" + rowOfA})
-	names, rowErrs, err := list(t.Context(), dial(t, scripted(srv)), "pub/current")
-	require.NoError(t, err)
-	assert.Equal(t, []string{"a"}, names)
-	require.Len(t, rowErrs, 1)
-	require.ErrorIs(t, rowErrs[0], safepath.ErrUnsafe)
-}
-
-// listsByArgument is a server with a listing for each argument of LIST.
-func listsByArgument(t *testing.T, rows map[string]string) *ftptest.ScriptServer {
-	t.Helper()
-	return ftptest.Script(t, func(c *ftptest.Conn) {
-		c.Send("220 ready\r\n")
-		answers := map[string]string{"USER": "230 in", "TYPE": "200 ok", "NOOP": "200 ok", "CWD": "250 in", "PWD": `257 "/" is it`, "PASV": "500 no"}
-		var data *ftptest.DataListener
-		for {
-			verb, arg, _ := strings.Cut(c.ReadLine(), " ")
-			switch answer, known := answers[verb]; {
-			case verb == "":
-				return
-			case verb == "EPSV":
-				data = c.Listen()
-				c.Send(data.EPSV())
-			case verb == "LIST":
-				conn := data.Accept()
-				c.Send("150 here\r\n")
-				_, _ = io.WriteString(conn, rows[arg])
-				_ = conn.Close()
-				c.Send("226 done\r\n")
-			case known:
-				c.Send(answer + "\r\n")
-			default:
-				c.Send("500 no\r\n")
-			}
-		}
-	})
 }
