@@ -170,8 +170,8 @@ type PlanFault struct {
 
 // A Plan says what makes one folder like another: look at it, take Actions out, Apply it. It can be written as JSON and read
 // back. Reasons are "missing", "size differs", "newer", "older", "time unknown", "content differs", "type changed…", "deleted
-// at the source", "spelt otherwise at the source", "excluded in another spelling", "may be hidden at the source", "unsafe name", "symbolic
-// link" and "special file"; of a time it is the source's that is newer or older.
+// at the source", "spelt otherwise at the source", "excluded in another spelling", "may be hidden at the source", "unsafe
+// name", "name collision", "symbolic link" and "special file"; of a time it is the source's that is newer or older.
 type Plan struct {
 	Server     string      `json:"server"`
 	Direction  Direction   `json:"direction"`

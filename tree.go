@@ -131,19 +131,8 @@ type downloadTree struct {
 	*batch
 	server, remoteDir, localDir string
 	tree                        *os.Root
-	levels                      []level // of directories on the way to where the walk is
-	closed                      string  // a path below which nothing is done; "": none
-}
-
-// A level is a directory, and the names in it so far.
-type level struct {
-	dir   string
-	names safepath.Collisions
-}
-
-// leadsTo tells whether dir is l, or somewhere below it.
-func (l *level) leadsTo(dir string) bool {
-	return l.dir == "." || l.dir == dir || strings.HasPrefix(dir, l.dir+"/")
+	names                       safepath.Siblings
+	closed                      string // a path below which nothing is done; "": none
 }
 
 func (d *downloadTree) tasks(op *operation) iter.Seq[task] {
@@ -203,14 +192,7 @@ func (d *downloadTree) admit(rel, name string) error {
 	if err := safepath.CheckLocal(name); err != nil {
 		return err
 	}
-	dir := path.Dir(rel)
-	for n := len(d.levels); n > 0 && !d.levels[n-1].leadsTo(dir); n-- {
-		d.levels = d.levels[:n-1]
-	}
-	if n := len(d.levels); n == 0 || d.levels[n-1].dir != dir {
-		d.levels = append(d.levels, level{dir: dir})
-	}
-	if other, clash := d.levels[len(d.levels)-1].names.Add(name); clash {
+	if other, clash := d.names.Add(rel); clash {
 		return fmt.Errorf("%w: %q is the name of %q on this system", ErrNameCollision, name, other)
 	}
 	return nil

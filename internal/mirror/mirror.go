@@ -3,6 +3,7 @@ package mirror
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"path"
@@ -32,7 +33,8 @@ type Options struct {
 	Include, Exclude []string // valid patterns
 	Delete           bool
 	Compare          Compare
-	ListsHidden      bool // the remote tree has the names that begin with a dot, even if there are none
+	ListsHidden      bool             // the remote tree has the names that begin with a dot, even if there are none
+	Folding          safepath.Folding // of local names
 }
 
 // Questions are what the trees do not tell.
@@ -87,6 +89,7 @@ type planner struct {
 	doubts []doubt
 	dead   []Step              // deletions, in the order of the trees
 	kept   map[string]struct{} // directories of the target in which something stays
+	names  safepath.Siblings   // of the source, where they become local ones
 	passed safepath.Collisions // paths of the source that are skipped, or not included
 	dots   bool                // the remote tree has names that begin with a dot
 	closed string              // a path below which nothing is done; "": none
@@ -107,7 +110,7 @@ const doubtful = 256
 // Make compares the trees. A source that cannot be read at all, and any question that fails, is an error.
 func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) (Plan, error) {
 	p := &planner{opts: opts, ask: ask, dots: opts.ListsHidden || opts.Up, kept: map[string]struct{}{}}
-	p.passed.Folding = safepath.FoldNames
+	p.passed.Folding, p.names.Folding = safepath.FoldNames, opts.Folding
 	for pair := range join.Trees(remote, local, p.fault) {
 		if p.fatal != nil {
 			break
@@ -181,11 +184,11 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 		p.dead = append(p.dead, step(Delete, rel, to, "deleted at the source"))
 		return
 	}
-	unsafe := safepath.CheckLocal(path.Base(rel))
+	reason, misnamed := p.misnamed(rel)
 	switch {
-	case !p.opts.Up && unsafe != nil:
-		p.plan.Faults = append(p.plan.Faults, join.Fault{Path: rel, Left: true, Err: unsafe})
-		p.skip(rel, from, "unsafe name")
+	case misnamed != nil:
+		p.plan.Faults = append(p.plan.Faults, join.Fault{Path: rel, Left: true, Err: misnamed})
+		p.skip(rel, from, reason)
 	case !from.Mode.IsDir() && !from.Mode.IsRegular():
 		p.skip(rel, from, kindName(from.Mode))
 	case to == nil:
@@ -211,6 +214,20 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 	default:
 		p.doubt(rel, from, pair.Right, "time differs")
 	}
+}
+
+// misnamed tells why a name of the server cannot become a local one.
+func (p *planner) misnamed(rel string) (reason string, err error) {
+	if p.opts.Up {
+		return "", nil
+	}
+	if err := safepath.CheckLocal(path.Base(rel)); err != nil {
+		return "unsafe name", err
+	}
+	if other, clash := p.names.Add(rel); clash {
+		return "name collision", fmt.Errorf("name collision: %q is the name of %q on this system", path.Base(rel), other)
+	}
+	return "", nil
 }
 
 func older(from, to time.Time) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/corexalgo/ftpclient/internal/join"
 	"github.com/corexalgo/ftpclient/internal/mirror"
+	"github.com/corexalgo/ftpclient/internal/safepath"
 )
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
@@ -109,6 +111,45 @@ func TestALinkAtTheSourceProtectsWhatIsThere(t *testing.T) {
 			for _, s := range plan.Steps[1:] {
 				assert.Equal(t, "spelt otherwise at the source", s.Reason, s.Rel)
 				assert.Equal(t, mirror.Skip, s.Kind, s.Rel)
+			}
+		}
+	}
+}
+
+func TestNamesThatAreOneOnTheLocalDiskAreNotBothCopied(t *testing.T) {
+	dir := func(path string) item { return item{Path: path, Value: mirror.Node{Mode: fs.ModeDir}} }
+	f := func(path string) item { return file(path, 1, noon, time.Second) }
+	for what, c := range map[string]struct {
+		remote, local []item
+		second        string // "": there is none
+	}{
+		"files":                       {[]item{f("A"), f("a")}, nil, "a"},
+		"files, one is there":         {[]item{f("A"), f("a")}, []item{f("a")}, "a"},
+		"directories":                 {[]item{dir("A"), f("A/x"), dir("a"), f("a/y")}, nil, "a"},
+		"a file and a directory":      {[]item{dir("A"), f("A/x"), f("a")}, []item{f("a")}, "a"},
+		"below, after a subdirectory": {[]item{dir("d"), dir("d/É"), f("d/É/x"), f("d/é")}, nil, "d/é"},
+		"in two directories":          {[]item{dir("d"), f("d/a"), dir("e"), f("e/A")}, nil, ""},
+	} {
+		for _, opts := range []mirror.Options{{Folding: safepath.FoldNames}, {Folding: safepath.FoldNone}, {Folding: safepath.FoldNames, Up: true}} {
+			opts.Delete = true
+			remote, local := tree(c.remote...), tree(c.local...)
+			if opts.Up {
+				remote, local = local, remote
+			}
+			plan, err := mirror.Make(remote, local, opts, mirror.Questions{})
+			require.NoError(t, err)
+			if c.second == "" || opts.Up || opts.Folding == safepath.FoldNone {
+				assert.Empty(t, plan.Faults, what)
+				continue
+			}
+			require.Len(t, plan.Faults, 1, what)
+			assert.Equal(t, c.second, plan.Faults[0].Path, what)
+			require.ErrorContains(t, plan.Faults[0].Err, "name collision", what)
+			for _, s := range plan.Steps {
+				assert.NotEqual(t, mirror.Delete, s.Kind, "%s: %s", what, s.Rel)
+				if s.Rel == c.second || strings.HasPrefix(s.Rel, c.second+"/") {
+					assert.Equal(t, mirror.Skip, s.Kind, "%s: %s", what, s.Rel)
+				}
 			}
 		}
 	}
