@@ -169,6 +169,30 @@ func TestAPlanOfAnIncompleteListingDeletesNothing(t *testing.T) {
 	assert.FileExists(t, filepath.Join(local, "surplus"))
 }
 
+func TestAnExcludedFolderThatCannotBeReadIsNoFault(t *testing.T) {
+	for _, d := range directions {
+		for _, remotely := range []bool{false, true} {
+			srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "MLSD", Path: "lost+found", Do: ftptest.Refuse, Reply: "550 Permission denied"}}})
+			local := filepath.Join(t.TempDir(), "here")
+			source, target := d.sides(srv, local, "there")
+			require.NoError(t, writeAll(filepath.Join(source, "f"), "f"))
+			require.NoError(t, writeAll(filepath.Join(target, "surplus"), "x"))
+			where := filepath.Join(local, "lost+found")
+			if remotely {
+				where = filepath.Join(srv.Dir(), "there/lost+found")
+			}
+			require.NoError(t, os.Mkdir(where, map[bool]os.FileMode{true: 0o700, false: 0}[remotely]))
+			plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(d, deletes, excludes("lost+found")))
+			require.NoError(t, err)
+			assert.Empty(t, plan.Faults)
+			_, err = client.Apply(t.Context(), plan, nil)
+			require.NoError(t, err)
+			assert.NoFileExists(t, filepath.Join(target, "surplus"))
+			assert.DirExists(t, where)
+		}
+	}
+}
+
 func TestASourceThatIsNotThereIsNoEmptyOne(t *testing.T) {
 	for _, d := range directions {
 		srv, client := serve(t, ftptest.Options{})

@@ -136,6 +136,10 @@ func (p *planner) fault(f join.Fault) {
 	if f.Path == "" && !source && errors.Is(f.Err, fs.ErrNotExist) { // a target that is missing will be made
 		return
 	}
+	if p.excludes(f.Path) { // it stays, whatever is in it
+		p.keep(f.Path)
+		return
+	}
 	p.plan.Incomplete = true
 	p.plan.Faults = append(p.plan.Faults, f)
 }

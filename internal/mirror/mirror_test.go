@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +178,47 @@ func TestAFaultOnEitherSideStopsDeletions(t *testing.T) {
 		assert.True(t, plan.Incomplete)
 		assert.Empty(t, plan.Steps)
 		assert.Len(t, plan.Faults, 1)
+	}
+}
+
+func TestWhatIsExcludedNeedNotBeReadable(t *testing.T) {
+	dir := func(path string) item { return item{Path: path, Value: mirror.Node{Mode: fs.ModeDir}} }
+	unread := func(path string) item { return item{Path: path, Err: errors.New("no")} }
+	for what, c := range map[string]struct {
+		exclude   string
+		broken    []item // of the source, and of the target
+		deletions []string
+		whole     bool
+	}{
+		"the folder":             {"d/x", []item{dir("d"), dir("d/x"), unread("d/x")}, []string{"z"}, true},
+		"something in it":        {"d/x", []item{dir("d"), dir("d/x"), dir("d/x/y"), unread("d/x/y")}, []string{"z"}, true},
+		"a name that came alone": {"d/x", []item{dir("d"), unread("d/x")}, []string{"z"}, true},
+		"the folder above":       {"d/x", []item{dir("d"), unread("d")}, nil, false},
+		"the root":               {"**", []item{dir("d"), unread("")}, nil, false},
+	} {
+		for _, up := range []bool{false, true} {
+			for _, atSource := range []bool{false, true} {
+				surplus := file("z", 1, noon, 0)
+				source, target := tree(file("f", 1, noon, 0)), tree(append(slices.Clone(c.broken), surplus)...)
+				if atSource {
+					source, target = tree(c.broken...), tree(surplus)
+				}
+				if up {
+					source, target = target, source
+				}
+				plan, err := mirror.Make(source, target, mirror.Options{Up: up, Delete: true, Exclude: []string{c.exclude}}, mirror.Questions{})
+				require.NoError(t, err)
+				var deletions []string
+				for _, s := range plan.Steps {
+					if s.Kind == mirror.Delete {
+						deletions = append(deletions, s.Rel)
+					}
+				}
+				assert.Equal(t, c.deletions, deletions, what)
+				assert.Equal(t, !c.whole, plan.Incomplete, what)
+				assert.Len(t, plan.Faults, map[bool]int{true: 0, false: 1}[c.whole], what)
+			}
+		}
 	}
 }
 
