@@ -110,6 +110,7 @@ func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (
 	for _, s := range made.Steps {
 		plan.Actions = append(plan.Actions, Action{
 			Kind: ActionKind(s.Kind), Remote: remote(s.Rel), Local: local(s.Rel), Size: s.Size, Reason: s.Reason, IsDir: s.IsDir,
+			ModTime: s.ModTime.UTC(),
 		})
 	}
 	for _, f := range made.Faults {
@@ -154,12 +155,13 @@ func (k *ActionKind) UnmarshalText(text []byte) error {
 
 // An Action is what a Plan does about one file or directory.
 type Action struct {
-	Kind   ActionKind `json:"kind"`
-	Remote string     `json:"remote"`
-	Local  string     `json:"local"`
-	Size   int64      `json:"size"` // of the file that is copied, skipped or deleted, in bytes; -1 unknown
-	Reason string     `json:"reason"`
-	IsDir  bool       `json:"dir,omitempty"`
+	Kind    ActionKind `json:"kind"`
+	Remote  string     `json:"remote"`
+	Local   string     `json:"local"`
+	Size    int64      `json:"size"` // of the file that is copied, skipped or deleted, in bytes; -1 unknown
+	Reason  string     `json:"reason"`
+	IsDir   bool       `json:"dir,omitempty"`
+	ModTime time.Time  `json:"mtime,omitzero"` // of the file that is deleted; zero: not known to the second
 }
 
 // A PlanFault is something that could not be read, or may not be copied, when a Plan was made.
@@ -226,8 +228,9 @@ var errIncomplete = fmt.Errorf("not everything was read, and nothing may be dele
 
 // Apply does what a plan says, as a batch of its copies: first what a changed type needs to be deleted, directories and
 // copies, and last, if nothing failed, what else is to be deleted. Each deletion is of one name: a directory in which
-// something appeared since stays. Copies get the time of their source. Skips count as skipped, and Faults as failed. A
-// plan that is Incomplete and deletes nevertheless is refused. Applying a plan twice does no harm.
+// something appeared since stays, and so does a file whose size or time is another by now. Copies get the time of their
+// source. Skips count as skipped, and Faults as failed. A plan that is Incomplete and deletes nevertheless is refused.
+// Applying a plan twice does no harm.
 func (c *Client) Apply(ctx context.Context, plan *Plan, opts *BatchOptions) (*BatchResult, error) {
 	if plan.Incomplete && slices.ContainsFunc(plan.Actions, func(a Action) bool { return a.Kind == ActionDelete }) {
 		return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, errIncomplete)
@@ -341,14 +344,18 @@ func (a *application) mkdir(remote, rel string) action {
 
 var errChangedSince = errors.New("changed since the plan was made")
 
-// stillOf asks whether a remote file has the size that it had.
-func (o *operation) stillOf(size int64) error {
+// unchanged asks whether a remote file has the size and the time that it had, as far as both are known.
+func (o *operation) unchanged(was Action) error {
 	return o.names().Try(func(s *session.Session) error {
 		look, err := s.Look(o.ctx, o.path)
-		if err == nil && look.SizeErr == nil && size >= 0 && look.Size != size {
-			err = errChangedSince
+		switch {
+		case err != nil:
+			return err
+		case look.SizeErr == nil && was.Size >= 0 && look.Size != was.Size,
+			!look.ModTime.IsZero() && !was.ModTime.IsZero() && !sameTime(look.ModTime, was.ModTime):
+			return errChangedSince
 		}
-		return err
+		return nil
 	})
 }
 
@@ -357,7 +364,7 @@ func (a *application) remove(rel string, act Action) action {
 	if a.plan.Direction == Up {
 		return func(op *operation) error {
 			if !act.IsDir {
-				if err := op.stillOf(act.Size); err != nil {
+				if err := op.unchanged(act); err != nil {
 					return err
 				}
 			}
@@ -371,7 +378,8 @@ func (a *application) remove(rel string, act Action) action {
 			return nil
 		case err != nil:
 			return err
-		case info.IsDir() != act.IsDir, info.Mode().IsRegular() && info.Size() != act.Size: // that of a link is -1
+		case info.IsDir() != act.IsDir, info.Mode().IsRegular() && info.Size() != act.Size, // that of a link is -1
+			!act.ModTime.IsZero() && !info.ModTime().Equal(act.ModTime):
 			return errChangedSince
 		}
 		return a.tree.Remove(rel)

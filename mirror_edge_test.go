@@ -2,12 +2,14 @@ package ftpclient_test
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -237,6 +239,40 @@ func TestARowThatCannotBeReadIsNoTreeThatCannot(t *testing.T) {
 		assert.True(t, plan.Incomplete)
 		assert.Len(t, plan.Faults, 1)
 		assert.Len(t, plan.Actions, 1, "the one copy")
+	}
+}
+
+func TestAFileThatWasEditedSinceThePlanIsNotDeleted(t *testing.T) {
+	for _, d := range directions {
+		srv, client := serve(t, ftptest.Options{})
+		local := filepath.Join(t.TempDir(), "here")
+		source, target := d.sides(srv, local, "there")
+		require.NoError(t, writeAll(filepath.Join(source, "f"), "f"))
+		for _, name := range []string{"edited", "left", "touched"} {
+			require.NoError(t, writeAll(filepath.Join(target, name), "old text"))
+			age(t, target, name, time.Hour)
+		}
+		plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(d, deletes))
+		require.NoError(t, err)
+		text, err := json.Marshal(plan)
+		require.NoError(t, err)
+		var back ftpclient.Plan
+		require.NoError(t, json.Unmarshal(text, &back))
+		assert.Equal(t, *plan, back)
+
+		require.NoError(t, writeAll(filepath.Join(target, "edited"), "new text")) // of the same size
+		age(t, target, "touched", time.Minute)
+		result, err := client.Apply(t.Context(), &back, nil)
+		require.ErrorContains(t, err, "changed since", d.name)
+		assert.Equal(t, [2]int{1, 2}, [2]int{result.Deleted, result.Failed}, d.name)
+		assert.Equal(t, map[string]string{"f": "f", "edited": "new text", "touched": "old text"}, grown(t, target), d.name)
+
+		for i := range back.Actions { // as a plan from before times were noted
+			back.Actions[i].ModTime = time.Time{}
+		}
+		_, err = client.Apply(t.Context(), &back, nil)
+		require.NoError(t, err, d.name)
+		assert.Equal(t, map[string]string{"f": "f"}, grown(t, target), d.name)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/corexalgo/ftpclient/internal/safepath"
 )
@@ -20,7 +21,7 @@ func hidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Con
 
 // spare leaves what would be deleted.
 func (p *planner) spare(s Step, reason string) {
-	s.Kind, s.Reason = Skip, reason
+	s.Kind, s.Reason, s.ModTime = Skip, reason, time.Time{}
 	p.plan.Steps = append(p.plan.Steps, s)
 	p.keep(s.Rel)
 }

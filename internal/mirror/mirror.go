@@ -66,11 +66,12 @@ const (
 
 // A Step is what becomes of one path.
 type Step struct {
-	Kind   Kind
-	Rel    string
-	IsDir  bool
-	Size   int64
-	Reason string
+	Kind    Kind
+	Rel     string
+	IsDir   bool
+	Size    int64
+	ModTime time.Time // of a file to delete; zero: not known to the second
+	Reason  string
 }
 
 // A Plan is all steps in the order of the trees, but for deletions, which come last, each directory after what is in it.
@@ -284,6 +285,8 @@ func step(kind Kind, rel string, n *Node, reason string) Step {
 		s.Size = 0
 	case !n.Mode.IsRegular(): // a link's is that of its own text in a listing, and of what it leads to for SIZE
 		s.Size = -1
+	case kind == Delete && n.Precision <= time.Second: // a local time has none
+		s.ModTime = n.ModTime
 	}
 	return s
 }
