@@ -96,6 +96,17 @@ func TestNobodyKeepsAConnectionWhileAnotherReadsADirectoryForHim(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestATreesWalkThatCloseEndsWasNotCancelled(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "there/f", []byte("f"))
+	errs := client.WalkWhileClosing(t.Context(), "srv", "there")
+	require.NotEmpty(t, errs)
+	for _, err := range errs {
+		require.ErrorIs(t, err, fs.ErrClosed)
+		require.NotErrorIs(t, err, context.Canceled, "nobody cancelled anything")
+	}
+}
+
 func TestAResultComesWithEveryErrorOfABatch(t *testing.T) {
 	_, client := serve(t, ftptest.Options{})
 	file := filepath.Join(t.TempDir(), "file")

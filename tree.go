@@ -431,7 +431,8 @@ func (o *operation) remoteTree(dir string, opts *WalkOptions) iter.Seq[join.Item
 	prefix := len(remotefs.Below(dir))
 	return func(yield func(join.Item[Entry]) bool) {
 		for e, err := range o.walk(dir, opts) {
-			item := join.Item[Entry]{Value: e, Err: err}
+			// Of an error a task may be made, which is told as it is: Close is no cancel.
+			item := join.Item[Entry]{Value: e, Err: o.wrap(err)}
 			if e.Path != dir { // which may be spelt in any way, unlike what is below it
 				item.Path = e.Path[prefix:]
 			}

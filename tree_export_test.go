@@ -1,6 +1,7 @@
 package ftpclient
 
 import (
+	"context"
 	"path"
 	"testing"
 	"time"
@@ -20,6 +21,21 @@ func Admit(rels ...string) []error {
 	errs := make([]error, len(rels))
 	for i, rel := range rels {
 		errs[i] = d.admit(rel, path.Base(rel))
+	}
+	return errs
+}
+
+// WalkWhileClosing are the errors of a tree's walk that Close ends just as it begins.
+func (c *Client) WalkWhileClosing(ctx context.Context, server, dir string) (errs []error) {
+	op, err := c.begin(ctx, "list", server, dir)
+	if err != nil {
+		return []error{err}
+	}
+	defer op.end()
+	c.cancel()
+	<-op.ctx.Done()
+	for item := range op.remoteTree(dir, nil) {
+		errs = append(errs, item.Err)
 	}
 	return errs
 }
