@@ -78,7 +78,8 @@ type BatchOptions struct {
 	// NoopInterval replaces ServerConfig.KeepAlive during the call. 0: it does not; less than 0: no NOOPs.
 	NoopInterval time.Duration
 	// MaxReconnects is how many connections that the call lost may be replaced. One more, and the call ends with
-	// ErrTooManyReconnects. 0: 10; less than 0: none.
+	// ErrTooManyReconnects. 0: 10; less than 0: none. Those that DownloadDir and UploadDir list by do not count: each listing
+	// is tried again as the Client's RetryPolicy says.
 	MaxReconnects int
 	// ReconnectEvery replaces a connection after it served so many files, for servers that slow down or leak. 0: never.
 	ReconnectEvery int
