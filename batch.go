@@ -445,7 +445,7 @@ func (b *batch) judge(t task, err error) {
 		t.Direction == Down && retry.DiskFull(err), t.Direction == Up && reply.Code(err) == 452 && len(b.servers) == 1:
 		b.end(err)
 	case srv == nil || b.servers[srv] == nil:
-	case errors.Is(err, ErrAuth), errors.As(err, &unreachable) && srv.pool.Stats().Open == 0:
+	case errors.As(err, &unreachable) && (errors.Is(err, ErrAuth) || srv.pool.Stats().Open == 0):
 		b.servers[srv].gone = err
 		for _, d := range b.servers {
 			if d.gone == nil {

@@ -85,6 +85,19 @@ func TestARefusedLoginEndsTheBatchAfterOneTry(t *testing.T) {
 	assert.Zero(t, result.Succeeded)
 }
 
+func TestAFileThatIsRefusedAsALoginIsEndsNoBatch(t *testing.T) {
+	refused := ftptest.Fault{Cmd: "RETR", Path: "07", Do: ftptest.Refuse, Reply: "530 You may not read this file"}
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{refused}})
+	var names []string
+	for i := range 30 {
+		names = append(names, fmt.Sprintf("%02d", i))
+		put(t, srv, names[i], []byte("x"))
+	}
+	result, err := client.DownloadFiles(t.Context(), "srv", names, t.TempDir(), &ftpclient.BatchOptions{Workers: 1})
+	require.ErrorIs(t, err, &ftpclient.Error{Code: 530, Path: "07"})
+	assert.Equal(t, [3]int{30, 29, 1}, [3]int{result.Total, result.Succeeded, result.Failed})
+}
+
 func TestStopOnErrorBreaksOffTheOthers(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{
 		{Cmd: "RETR", Path: "f05", Do: ftptest.Refuse, Reply: "553 no"}, {Cmd: "RETR", Path: "f06", Do: ftptest.StallData},
