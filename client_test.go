@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +73,34 @@ func TestAConnectionThatDiedWhileIdleIsReplacedUnseen(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, int64(3), stats.Dials)
 	assert.Equal(t, int64(2), stats.Reconnects)
+}
+
+func TestAConnectionThatTheServerLoggedOutServesOneCallAtMost(t *testing.T) {
+	var out atomic.Bool
+	srv, client := serve(t, ftptest.Options{Command: func(cmd, _ string) (string, bool) {
+		if cmd == "PASS" {
+			out.Store(false) // this connection's
+		}
+		return "530 Please login with USER and PASS.", out.Load() && cmd != "USER" && cmd != "QUIT"
+	}}, one)
+	put(t, srv, "f", []byte("x"))
+	download := func() error {
+		_, err := client.Download(t.Context(), "srv", "f", filepath.Join(t.TempDir(), "f"), nil)
+		return err
+	}
+	for _, notice := range []func() error{
+		func() error { return client.Ping(t.Context(), "srv") },
+		func() error { return client.SetModTime(t.Context(), "srv", "f", time.Now()) },
+	} {
+		require.NoError(t, download())
+		out.Store(true)
+		require.ErrorIs(t, notice(), &ftpclient.Error{Code: 530})
+		require.NoError(t, download())
+	}
+	assert.Equal(t, 3, srv.Stats().Commands["PASS"])
+	stats, err := client.Stats("srv")
+	require.NoError(t, err)
+	assert.Zero(t, stats.Reconnects, "none was lost")
 }
 
 func TestIdleConnectionsAreKeptAliveAndThenClosed(t *testing.T) {

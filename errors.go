@@ -19,7 +19,8 @@ var (
 	// ErrUnknownServer is the error of a server name that is no key of Config.Servers.
 	ErrUnknownServer = errors.New("unknown server")
 	// ErrAuth is the error of a login that the server refused. It is never repeated by itself, and for a minute no call of the
-	// same Client tries again but gets the same error: more tries may lock the account.
+	// same Client tries again but gets the same error: more tries may lock the account. It is also that of a command that is
+	// refused by 530, as a server does that has logged us out; the next call has another connection.
 	ErrAuth = reply.ErrAuth
 	// ErrMismatch is the error of content that is not what it should be: its digest or size differs, or the source changed
 	// again and again while it was read.

@@ -303,7 +303,7 @@ func TestADownloadThatIsCompleteStaysSoWhateverIsAnsweredToWhatFollows(t *testin
 		"a time is refused for now":        {"MDTM": "451 not now"},
 		"no times, and no NOOP":            {"MDTM": "502 no", "NOOP": "500 no"},
 		"there is no port for the next":    {"EPSV": "425 no port"},
-		"no size, and a time for somebody": {"SIZE": "530 not you", "MDTM": "532 nor you"},
+		"no size, and a time for somebody": {"SIZE": "534 not you", "MDTM": "532 nor you"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			moved := false

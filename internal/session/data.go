@@ -97,7 +97,7 @@ func (s *Session) prepareData() error {
 		if err == nil {
 			return s.aim("EPSV", r)
 		}
-		if reply.Code(err)/100 != 5 || s.peer().Is6() {
+		if reply.Code(err)/100 != 5 || s.ctl.LoggedOut() || s.peer().Is6() {
 			return err
 		}
 		s.cfg.Quirks.PASV.Store(true)

@@ -73,6 +73,7 @@ func connect(ctx context.Context, cfg Config, together bool) (*Session, error) {
 		_ = s.ctl.Close()
 		return nil, err
 	}
+	s.ctl.Admit()
 	return s, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,6 +188,46 @@ func TestALoginThatWasMishandledInOneWriteIsRepeatedOneCommandAtATime(t *testing
 }
 
 // A wrong password that is tried again may lock the account.
+func TestASessionThatTheServerLoggedOutIsGoneAndWasNotLost(t *testing.T) {
+	ping := func(s *session.Session) error { return s.Ping(t.Context()) }
+	mkdir := func(s *session.Session) error { return s.Mkdir(t.Context(), "d") }
+	retrieve := func(s *session.Session) error {
+		_, err := fetch(t.Context(), s, "f", 0)
+		return err
+	}
+	look := func(s *session.Session) error {
+		_, err := s.Look(t.Context(), "f")
+		return err
+	}
+	for refused, c := range map[string]struct {
+		do   func(s *session.Session) error
+		code int
+	}{
+		"NOOP": {ping, 530},
+		"MKD":  {mkdir, 530},
+		"RETR": {retrieve, 530},
+		"EPSV": {retrieve, 530},
+		"SIZE": {look, 0}, // a file may have none
+	} {
+		var out atomic.Bool
+		cfg := scripted(ftptest.ScriptFTP(t, map[string]string{"f": "content"}, func(cmd, _ string) (string, bool) {
+			if cmd == "MKD" && !out.Load() {
+				return "257 made", true
+			}
+			return "530 Please login with USER and PASS.", out.Load() && (cmd == refused || cmd == "PASV")
+		}))
+		s := dial(t, cfg)
+		require.NoError(t, c.do(s), refused)
+		inStep(t, s, refused)
+		out.Store(true)
+		err := c.do(s)
+		assert.Equal(t, c.code, reply.Code(err), "%s: %v", refused, err)
+		gone(t, s, refused)
+		assert.True(t, s.Spent(), refused)
+		assert.False(t, cfg.Quirks.PASV.Load(), refused)
+	}
+}
+
 func TestAPasswordThatWasNotAcceptedIsNotTriedASecondTime(t *testing.T) {
 	silent := func(c *ftptest.Conn) {
 		for { // until the client goes

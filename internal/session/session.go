@@ -57,11 +57,11 @@ type Session struct {
 	dialErr error // of the data connection
 
 	broken bool
-	spent  bool // because a transfer was given up
+	spent  bool // because a transfer was given up, or the server logged us out
 }
 
-// Spent tells that the session is no longer Usable because a transfer was given up half way, and the server not found in step
-// afterwards: nothing went wrong.
+// Spent tells that the session is no longer Usable, though its connection was not lost: a transfer was given up half way and the
+// server not found in step afterwards, or the server has logged us out.
 func (s *Session) Spent() bool { return s.spent }
 
 // Usable reports whether the session may be used again.
@@ -115,8 +115,12 @@ func (s *Session) end(err error) error {
 	}
 	var refused *reply.Error
 	doubtful := err != nil && !errors.As(err, &refused) && !errors.Is(err, errInStep)
-	if doubtful || !s.ctl.Settled() {
+	switch {
+	case doubtful, !s.ctl.Settled():
 		s.discard(err)
+	case s.ctl.LoggedOut(): // it would refuse all that follows
+		s.discard(err)
+		s.spent = true
 	}
 	if !s.broken {
 		s.ctl.Rest()
@@ -290,11 +294,14 @@ func (s *Session) decode(raw []byte) (string, error) {
 // Replies is how many replies the server has given so far.
 func (s *Session) Replies() int { return s.ctl.Received() }
 
-// Ping asks for a sign of life. A server that refuses NOOP is alive.
+// Ping asks for a sign of life. A server that refuses NOOP is alive, unless it says that nobody is logged in.
 func (s *Session) Ping(ctx context.Context) error {
 	defer s.ctl.Disarm()
 	return s.do(ctx, func() error {
-		_, err := s.exchange("NOOP")
+		replies, err := s.exchange("NOOP")
+		if err == nil && s.ctl.LoggedOut() {
+			err = reply.Err("NOOP", replies[0])
+		}
 		return err
 	})
 }

@@ -39,25 +39,27 @@ type ControlOptions struct {
 // except Cancel and Close.
 type Control struct {
 	deadlines
-	raw      net.Conn
-	sock     *probe
-	plain    net.Conn // sock, or the TLS connection over it
-	replies  *reply.Reader
-	opts     ControlOptions
-	timeout  time.Duration // of the next reply; 0: opts.ReplyTimeout
-	pending  []string      // verbs of the commands whose final reply has not been read, oldest first
-	started  bool          // pending[0] has had its 1xx reply
-	ahead    []string      // command lines sent before jlaffaye writes them, oldest first
-	written  []byte        // of the command line that jlaffaye is writing
-	answers  []byte        // of the reply that jlaffaye is reading
-	rnfr     string        // the last RNFR that was sent
-	renaming string        // the one that was granted and not followed by RNTO; "": none
-	presumed bool          // jlaffaye was told of a 150 that has not come yet
-	granted  func()        // called once it has
-	last     reply.Reply
-	received int // replies read so far
-	lastVerb string
-	err      error // the first one; nothing is in step after it
+	raw       net.Conn
+	sock      *probe
+	plain     net.Conn // sock, or the TLS connection over it
+	replies   *reply.Reader
+	opts      ControlOptions
+	timeout   time.Duration // of the next reply; 0: opts.ReplyTimeout
+	pending   []string      // verbs of the commands whose final reply has not been read, oldest first
+	started   bool          // pending[0] has had its 1xx reply
+	ahead     []string      // command lines sent before jlaffaye writes them, oldest first
+	written   []byte        // of the command line that jlaffaye is writing
+	answers   []byte        // of the reply that jlaffaye is reading
+	rnfr      string        // the last RNFR that was sent
+	renaming  string        // the one that was granted and not followed by RNTO; "": none
+	admitted  bool          // the login is over
+	loggedOut bool          // and the server does not know of it any more
+	presumed  bool          // jlaffaye was told of a 150 that has not come yet
+	granted   func()        // called once it has
+	last      reply.Reply
+	received  int // replies read so far
+	lastVerb  string
+	err       error // the first one; nothing is in step after it
 }
 
 // NewControl takes over raw.
@@ -311,6 +313,8 @@ func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 		c.pending, c.started = c.pending[1:], false
 	}
 	switch {
+	case r.Code == 530:
+		c.loggedOut = c.admitted
 	case verb == "RNFR" && r.Code == 350:
 		c.renaming = c.rnfr
 	case verb == "RNTO":
@@ -319,6 +323,12 @@ func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 	c.last, c.lastVerb = r, verb
 	return r, nil
 }
+
+// Admit notes that the login is over.
+func (c *Control) Admit() { c.admitted = true }
+
+// LoggedOut tells that a command was refused since by 530: the server does not know of the login any more.
+func (c *Control) LoggedOut() bool { return c.loggedOut }
 
 // Last is the last reply that was read and the verb that it answered.
 func (c *Control) Last() (verb string, r reply.Reply) { return c.lastVerb, c.last }
