@@ -52,11 +52,15 @@ func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
 		name: name, cfg: cfg, id: fmt.Sprintf("%s:%d", cfg.Host, cfg.Port),
 		copies: semaphore.NewWeighted(int64(cfg.MaxConns)), offered: map[*lane]struct{}{},
 	}
-	var login refusal
+	var login retry.Login
 	srv.pool = pool.New(pool.Options[*session.Session]{
 		Max: cfg.MaxConns,
-		Dial: func(ctx context.Context) (*session.Session, error) {
-			return login.guard(func() (*session.Session, error) { return session.Dial(ctx, sc) })
+		Dial: func(ctx context.Context) (s *session.Session, err error) {
+			err = login.Try(func() error {
+				s, err = session.Dial(ctx, sc)
+				return err
+			})
+			return s, err
 		},
 		Refused:     func(err error) bool { return errors.Is(err, reply.ErrTooMany) },
 		Fatal:       func(err error) bool { return errors.Is(err, ErrAuth) },
@@ -67,33 +71,6 @@ func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
 		OnEvent:     logEvents(log),
 	})
 	return srv, nil
-}
-
-// refusalStands is how long a refused login is not tried again: a batch of a thousand files is not a thousand wrong
-// passwords.
-const refusalStands = time.Minute
-
-// A refusal remembers the login that a server refused.
-type refusal struct {
-	mu    sync.Mutex // guards err and until
-	err   error
-	until time.Time
-}
-
-func (r *refusal) guard(dial func() (*session.Session, error)) (*session.Session, error) {
-	r.mu.Lock()
-	err, stands := r.err, time.Now().Before(r.until)
-	r.mu.Unlock()
-	if stands {
-		return nil, err
-	}
-	s, err := dial()
-	if errors.Is(err, ErrAuth) {
-		r.mu.Lock()
-		r.err, r.until = err, time.Now().Add(refusalStands)
-		r.mu.Unlock()
-	}
-	return s, err
 }
 
 func logEvents(log *slog.Logger) func(pool.Event) {
