@@ -63,6 +63,29 @@ func TestACallbackMayUseTheClientWhateverIsLeftOfIt(t *testing.T) {
 	}
 }
 
+func TestASlowCallbackCostsNoConnection(t *testing.T) {
+	for _, d := range directions {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel() // it mostly waits
+			const allowed = 400 * time.Millisecond
+			srv, client := serve(t, ftptest.Options{IdleTimeout: allowed}, func(sc *ftpclient.ServerConfig) { sc.KeepAlive = 50 * time.Millisecond })
+			local := filepath.Join(t.TempDir(), "here")
+			source, _ := d.sides(srv, local, "there")
+			sow(t, source, 5)
+			opts := &ftpclient.BatchOptions{Workers: 2, OnFile: func(e ftpclient.FileEvent) {
+				if e.Done {
+					<-time.After(allowed + 100*time.Millisecond)
+				}
+			}}
+			_, err := d.move(t.Context(), client, local, "there", opts)
+			require.NoError(t, err)
+			stats, err := client.Stats("srv")
+			require.NoError(t, err)
+			assert.Zero(t, stats.Reconnects)
+		})
+	}
+}
+
 func TestNobodyKeepsAConnectionWhileAnotherReadsADirectoryForHim(t *testing.T) {
 	srv := ftptest.Start(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "MLSD", Path: "D", Times: 1, Do: ftptest.CutControl}}})
 	client, err := ftpclient.New(ftpclient.Config{

@@ -315,6 +315,7 @@ type lane struct {
 	lease *pool.Lease[*session.Session] // nil: none
 	used  bool                          // it served somebody before
 	ahead crew.Ahead[task]              // what the worker does next
+	tired *time.Timer                   // ends an offer that nobody takes; nil: there was none
 }
 
 // borrow is operation.borrow. It never waits for a connection while it holds another one.
@@ -427,21 +428,32 @@ func (l *lane) between(served bool) {
 	}
 }
 
-// offer lets whoever begins to wait for a connection have the lane's, until recall.
+// offerHeld is how long an offer that nobody takes keeps its connection.
+const offerHeld = time.Second
+
+// offer lets whoever begins to wait for a connection have the lane's, until recall. One that nobody takes goes to the pool
+// before long: a callback, or the wait for its turn, may outlast what a server allows a silent connection, and the pool keeps it
+// alive.
 func (l *lane) offer() {
-	l.srv.offers.Lock()
-	l.srv.offered[l] = struct{}{}
-	l.srv.offers.Unlock()
-	if l.srv.pool.Waiting() { // who began before
-		l.srv.reclaim()
+	srv, held := l.srv, offerHeld
+	if every := srv.pool.KeepAlive(); every > 0 {
+		held = min(held, every)
+	}
+	srv.offers.Lock()
+	srv.offered[l] = struct{}{}
+	srv.offers.Unlock()
+	l.tired = time.AfterFunc(held, func() { giveUp(srv.takeOffer(l)) })
+	if srv.pool.Waiting() { // who began before
+		srv.reclaim()
 	}
 }
 
 // recall ends offer. The lane may have no connection any more.
 func (l *lane) recall() {
-	if l.srv == nil {
+	if l.tired == nil {
 		return
 	}
+	l.tired.Stop()
 	l.srv.offers.Lock()
 	defer l.srv.offers.Unlock()
 	delete(l.srv.offered, l)
@@ -449,19 +461,21 @@ func (l *lane) recall() {
 
 // reclaim gives up what lanes offer.
 func (s *server) reclaim() {
-	for lease := s.takeOffer(); lease != nil; lease = s.takeOffer() {
+	for lease := s.takeOffer(nil); lease != nil; lease = s.takeOffer(nil) {
 		giveUp(lease)
 	}
 }
 
-// takeOffer takes the lease of a lane that offers it; nil: none does.
-func (s *server) takeOffer() (lease *pool.Lease[*session.Session]) {
+// takeOffer takes the lease of a lane that offers it, only of this one if it is not nil; nil: none does.
+func (s *server) takeOffer(only *lane) (lease *pool.Lease[*session.Session]) {
 	s.offers.Lock()
 	defer s.offers.Unlock()
 	for l := range s.offered {
-		delete(s.offered, l)
-		lease, l.lease = l.lease, nil
-		break
+		if only == nil || l == only {
+			delete(s.offered, l)
+			lease, l.lease = l.lease, nil
+			break
+		}
 	}
 	return lease
 }

@@ -53,8 +53,8 @@ func (p *Pool[C]) Pace(every time.Duration) (end func()) {
 	}
 }
 
-// keepAlive is the interval in force; <= 0: off.
-func (p *Pool[C]) keepAlive() time.Duration {
+// KeepAlive is the interval in force; <= 0: off.
+func (p *Pool[C]) KeepAlive() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.pace) == 0 {
@@ -81,7 +81,7 @@ func (p *Pool[C]) wake() {
 // later cannot be due before the shortest interval is over.
 func (p *Pool[C]) sweep(ctx context.Context) time.Duration {
 	wait := time.Hour
-	keepAlive := p.keepAlive()
+	keepAlive := p.KeepAlive()
 	for _, interval := range []time.Duration{keepAlive, p.o.IdleTimeout} {
 		if interval > 0 {
 			wait = min(wait, interval)

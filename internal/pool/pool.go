@@ -304,7 +304,7 @@ func (p *Pool[C]) examine(ctx context.Context, res *puddle.Resource[*slot[C]]) e
 	if err := look(res.Value().conn); err != nil {
 		return err
 	}
-	if every := p.keepAlive(); every > 0 && silence(res) > every {
+	if every := p.KeepAlive(); every > 0 && silence(res) > every {
 		return p.ping(ctx, res.Value())
 	}
 	return nil
