@@ -494,5 +494,6 @@ func (b *batch) sum(server string) (*BatchResult, error) {
 	if stop == nil && r.Failed == 0 {
 		return &r, nil
 	}
-	return &r, wrap("batch", server, "", &batchError{&r, stop})
+	failed := &batchError{&r, stop}
+	return &r, wrap("batch", server, "", retry.Together(failed, failed.Unwrap()))
 }

@@ -98,6 +98,33 @@ func TestAFileThatIsRefusedAsALoginIsEndsNoBatch(t *testing.T) {
 	assert.Equal(t, [3]int{30, 29, 1}, [3]int{result.Total, result.Succeeded, result.Failed})
 }
 
+func TestABatchMayBeRepeatedIfEachOfItsFailuresMay(t *testing.T) {
+	for _, c := range []struct {
+		replies []string
+		opts    ftpclient.BatchOptions
+		want    bool
+	}{
+		{[]string{"553 no", "450 busy"}, ftpclient.BatchOptions{}, false},
+		{[]string{"450 busy", "553 no"}, ftpclient.BatchOptions{}, false},
+		{[]string{"450 busy", "451 later"}, ftpclient.BatchOptions{}, true},
+		{[]string{"450 busy", "553 no"}, ftpclient.BatchOptions{StopOnError: true}, true}, // the second is not tried
+	} {
+		srv, client := serve(t, ftptest.Options{})
+		var names []string
+		var faults []ftptest.Fault
+		for i, reply := range c.replies {
+			names = append(names, fmt.Sprint(i))
+			put(t, srv, names[i], []byte("x"))
+			faults = append(faults, ftptest.Fault{Cmd: "RETR", Path: names[i], Do: ftptest.Refuse, Reply: reply})
+		}
+		srv.SetFaults(faults...)
+		c.opts.Workers, c.opts.Retry = 1, never()
+		_, err := client.DownloadFiles(t.Context(), "srv", names, t.TempDir(), &c.opts)
+		require.Error(t, err)
+		assert.Equal(t, c.want, ftpclient.Retryable(err), "%v: %v", c.replies, err)
+	}
+}
+
 func TestStopOnErrorBreaksOffTheOthers(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{
 		{Cmd: "RETR", Path: "f05", Do: ftptest.Refuse, Reply: "553 no"}, {Cmd: "RETR", Path: "f06", Do: ftptest.StallData},

@@ -68,7 +68,8 @@ func (e *Error) Is(target error) bool {
 }
 
 // Retryable reports whether the same call may succeed when it is made again later: the line or the server failed in a
-// way that may pass. It is false for refusals, local errors, a context's end and nil.
+// way that may pass, and with each file that failed where there are several. It is false for refusals, local errors, a context's
+// end and nil.
 func Retryable(err error) bool { return retry.Retryable(err) }
 
 // wrap makes err an *Error, once.
@@ -133,7 +134,7 @@ func (e *batchError) Unwrap() []error {
 }
 
 // errBrokenOff is the error of a file that was under way when another one's failure ended the batch.
-var errBrokenOff = errors.New("broken off, as the batch ended early")
+var errBrokenOff = retry.Transient(errors.New("broken off, as the batch ended early"))
 
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -20,6 +21,11 @@ func Permanent(err error) error { return mark(err, false) }
 
 // Transient marks err as one that may be repeated, whatever it is.
 func Transient(err error) error { return mark(err, true) }
+
+// Together marks err, the error of several that failed each by itself, as one that may be repeated if every one of them may.
+func Together(err error, errs []error) error {
+	return mark(err, !slices.ContainsFunc(errs, func(one error) bool { return !Retryable(one) }))
+}
 
 func mark(err error, retry bool) error {
 	if err == nil {
