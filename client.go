@@ -40,9 +40,9 @@ type Client struct {
 	ctx    context.Context //nolint:containedctx // ends with Close, and every call's work with it
 	cancel context.CancelFunc
 
-	mu      sync.Mutex // guards closing, and running against being waited for while it grows
+	mu      sync.Mutex // guards closing; calls that are no part of others are added to running only before
 	closing bool
-	running sync.WaitGroup
+	running work
 }
 
 // New makes a Client. It checks all of cfg, reports every fault at once, and does no network I/O.
@@ -91,7 +91,7 @@ func (c *Client) Close() error {
 			all.Go(srv.pool.Close)
 		}
 		all.Wait()
-		c.running.Wait()
+		<-c.running.Idle()
 	}()
 	select {
 	case <-closed:
@@ -107,19 +107,56 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	c.closing = true
 	c.mu.Unlock()
-	idle := make(chan struct{})
-	go func() {
-		c.running.Wait()
-		close(idle)
-	}()
+	idle := c.running.Idle()
 	var err error
 	select {
 	case <-idle:
 	case <-ctx.Done():
-		err = ctx.Err()
+		select {
+		case <-idle: // nothing has to be cut off
+		default:
+			err = ctx.Err()
+		}
 	}
 	_ = c.Close()
 	return err
+}
+
+// work counts calls while they run. Unlike a sync.WaitGroup it can be asked without a wait.
+type work struct {
+	mu   sync.Mutex    // guards what follows
+	n    int           // calls
+	idle chan struct{} // closed when there are none; nil: nobody has asked
+}
+
+// Add counts n calls more.
+func (w *work) Add(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n += n
+	if w.n == 0 && w.idle != nil {
+		close(w.idle)
+		w.idle = nil
+	}
+}
+
+// Done counts one less.
+func (w *work) Done() { w.Add(-1) }
+
+// Idle is closed when no call runs.
+func (w *work) Idle() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	idle := w.idle
+	if idle == nil {
+		idle = make(chan struct{})
+	}
+	if w.n == 0 {
+		close(idle)
+	} else {
+		w.idle = idle
+	}
+	return idle
 }
 
 // Servers are the names of the servers, sorted.

@@ -211,6 +211,16 @@ func TestShutdownCutsOffWhatDoesNotEndInTime(t *testing.T) {
 	require.ErrorIs(t, <-done, fs.ErrClosed)
 }
 
+func TestShutdownWithNothingToCutOffIsASuccess(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		_, client := serve(t, ftptest.Options{})
+		require.NoError(t, client.Ping(t.Context(), "srv"))
+		require.NoError(t, client.Shutdown(ended))
+	}
+}
+
 func TestAWrongPasswordIsTriedOnceHoweverManyWait(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) {
 		c.Password, c.ConnectTimeout, c.ReplyTimeout = "hunter2wrong", time.Minute, time.Minute
