@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -198,7 +199,7 @@ func (f Features) Has(verb string) bool {
 func (c *Client) Features(ctx context.Context, server string) (Features, error) {
 	var features Features
 	err := c.repeat(ctx, "features", server, "", func(_ context.Context, s *session.Session) error {
-		features = Features(s.Features())
+		features = maps.Clone(Features(s.Features())) // the session goes by its own
 		return nil
 	})
 	return features, err

@@ -301,6 +301,11 @@ func TestFeaturesAreWhatTheServerSays(t *testing.T) {
 	assert.True(t, f.Has("MLST"))
 	assert.True(t, f.Has("SIZE"))
 	assert.False(t, f.Has("PRET"))
+
+	clear(f)
+	f, err = client.Features(t.Context(), "srv")
+	require.NoError(t, err)
+	assert.True(t, f.Has("SIZE"), "the caller's are its own")
 }
 
 // A 32 MiB limit on what the process may hold: 64 MiB pass through it both ways.
