@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -273,6 +274,32 @@ func TestErrorsSayWhatWhereAndWhyWithoutSecrets(t *testing.T) {
 	}
 	assert.Contains(t, log.String(), "PASS ***")
 	assert.Contains(t, log.String(), "USER joe")
+}
+
+func TestErrorsAreOneLineWithoutControlCharacters(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "MKD", Do: ftptest.Refuse, Reply: "550 \x1b[31mno \\o/"}}})
+	put(t, srv, "f", []byte("x"))
+	for _, c := range []struct {
+		do   func() error
+		says string
+	}{
+		{func() error {
+			_, err := client.Upload(t.Context(), "srv", filepath.Join(t.TempDir(), "a\x1b[31mb\nü"), "x", nil)
+			return err
+		}, `a\x1b[31mb; ü`},
+		{func() error {
+			_, err := client.Stat(t.Context(), "no\x1bsuch\xff", "x")
+			return err
+		}, `stat no\x1bsuch\xff: x: unknown server`},
+		{func() error { return client.MkdirAll(t.Context(), "srv", "d") }, `MKD: 550 \x1b[31mno \\o/`}, // escaped once
+	} {
+		err := c.do()
+		require.Error(t, err)
+		assert.Contains(t, err.Error(), c.says)
+		for _, r := range err.Error() {
+			assert.False(t, unicode.IsControl(r), "%q", err.Error())
+		}
+	}
 }
 
 func TestAnUnknownServerIsAnErrorOfItsOwn(t *testing.T) {

@@ -50,11 +50,11 @@ type Error struct {
 
 // Error is one readable line without control characters.
 func (e *Error) Error() string {
-	where := e.Server
+	where := reply.Visible(e.Server)
 	if e.Path != "" {
 		where += ": " + reply.Printable(e.Path)
 	}
-	return e.Op + " " + where + ": " + strings.ReplaceAll(e.Err.Error(), "\n", "; ")
+	return e.Op + " " + where + ": " + reply.Visible(strings.ReplaceAll(e.Err.Error(), "\n", "; "))
 }
 
 // Unwrap returns the cause.
