@@ -57,7 +57,14 @@ func (p *Pool[C]) connect(ctx context.Context, s *slot[C], since int) error {
 	conn, err := p.o.Dial(ctx)
 	if err != nil {
 		withheld := p.failed(err)
-		leave(err, p.o.Fatal(err))
+		what := failed
+		switch {
+		case p.o.Fatal(err):
+			what = fatal
+		case withheld, ctx.Err() != nil:
+			what = undecided
+		}
+		leave(what, err)
 		p.report(DialFailed, err)
 		if withheld {
 			p.report(LimitLowered, err)
@@ -68,7 +75,7 @@ func (p *Pool[C]) connect(ctx context.Context, s *slot[C], since int) error {
 	s.conn, s.filled = conn, true
 	kind := p.dialed()
 	s.heir = kind == Replaced
-	leave(nil, false)
+	leave(worked, nil)
 	p.report(kind, nil)
 	return nil
 }

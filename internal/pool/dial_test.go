@@ -93,8 +93,7 @@ func TestDialsRunOneAtATimeUntilOneHasSucceeded(t *testing.T) {
 	run(t, p, pool.Options[*conn]{Max: 4}, func(t *testing.T, pl *pool.Pool[*conn]) {
 		_, errs := atOnce(t, pl, 4)
 		require.Len(t, errs, 4)
-		assert.Equal(t, 4, p.count(&p.attempts), "an error that may pass is nobody else's")
-		assert.Equal(t, 1, p.count(&p.mostDials))
+		assert.Equal(t, 1, p.count(&p.attempts), "the others waited for it, and fail with it")
 
 		p.do(func() { p.fault = nil })
 		start := time.Now()
@@ -105,6 +104,32 @@ func TestDialsRunOneAtATimeUntilOneHasSucceeded(t *testing.T) {
 		for _, l := range leases {
 			l.Release()
 		}
+	})
+}
+
+func TestAServerThatDoesNotAnswerIsWaitedForOnceByAllWhoCome(t *testing.T) {
+	p := &peer{fault: errNetwork, latency: time.Minute}
+	run(t, p, pool.Options[*conn]{Max: 3}, func(t *testing.T, pl *pool.Pool[*conn]) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		left := make(chan error)
+		go func() {
+			_, err := pl.Acquire(ctx)
+			left <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		_, errs := atOnce(t, pl, 20) // more than there are places
+		require.ErrorIs(t, <-left, context.DeadlineExceeded)
+		require.Len(t, errs, 20)
+		for _, err := range errs {
+			require.ErrorIs(t, err, errNetwork, "who left has said nothing about the server")
+		}
+		assert.Equal(t, time.Minute+time.Second, time.Since(start))
+		assert.Equal(t, 2, p.count(&p.attempts))
+
+		p.do(func() { p.fault = nil })
+		acquire(t, pl).Release()
 	})
 }
 

@@ -5,27 +5,38 @@ import (
 	"sync"
 )
 
-// gate lets one dial at a time through until one has succeeded, and again after one that failed for good, so that a
-// wrong password is tried once and not by every caller who waits: servers lock accounts.
+// gate lets one dial at a time through until one has succeeded, and again after one that failed for good. Whoever waited
+// meanwhile fails with it: a wrong password is tried once and not by every caller, as servers lock accounts, and a server that
+// does not answer is waited for once and not by one caller after the other.
 type gate struct {
 	turn chan struct{} // holds one token while a dial has the only turn
 
-	mu     sync.Mutex // guards what follows
-	open   bool       // the last dial that decided anything succeeded
-	fatals int        // dials that failed for good
-	err    error      // the last one's
+	mu       sync.Mutex // guards what follows
+	open     bool       // the last dial that decided anything succeeded
+	failures int        // dials that failed for all who waited
+	err      error      // the last one's
 }
+
+// outcome is what a dial says of others.
+type outcome int
+
+const (
+	undecided outcome = iota // nothing: its caller left, or others live
+	worked
+	failed // for all who wait, if it had the only turn
+	fatal  // for all who wait
+)
 
 // count returns the number that a later enter compares with.
 func (g *gate) count() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.fatals
+	return g.failures
 }
 
-// enter waits for permission to dial. When a dial has failed for good since the count was taken, and none has
+// enter waits for permission to dial. When a dial has failed for all since the count was taken, and none has
 // succeeded after it, that error is returned and nothing may be dialed. Otherwise leave must be called with the outcome.
-func (g *gate) enter(ctx context.Context, since int) (leave func(err error, fatal bool), err error) {
+func (g *gate) enter(ctx context.Context, since int) (leave func(what outcome, err error), err error) {
 	g.mu.Lock()
 	alone := !g.open
 	g.mu.Unlock()
@@ -38,7 +49,7 @@ func (g *gate) enter(ctx context.Context, since int) (leave func(err error, fata
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.open && g.fatals != since {
+	if !g.open && g.failures != since {
 		g.pass(alone)
 		return nil, g.err
 	}
@@ -46,18 +57,18 @@ func (g *gate) enter(ctx context.Context, since int) (leave func(err error, fata
 		g.pass(alone)
 		alone = false
 	}
-	return func(err error, fatal bool) { g.leave(alone, err, fatal) }, nil
+	return func(what outcome, err error) { g.leave(alone, what, err) }, nil
 }
 
-func (g *gate) leave(alone bool, err error, fatal bool) {
+func (g *gate) leave(alone bool, what outcome, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case err == nil:
+	case what == worked:
 		g.open = true
-	case fatal:
+	case what == fatal, what == failed && alone:
 		g.open = false
-		g.fatals++
+		g.failures++
 		g.err = err
 	}
 	g.pass(alone)
