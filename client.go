@@ -175,14 +175,24 @@ func (c *Client) Ping(ctx context.Context, server string) error {
 	return c.repeat(ctx, "ping", server, "", func(ctx context.Context, s *session.Session) error { return s.Ping(ctx) })
 }
 
-// IsConnected reports whether the server answers now: it is Ping without a retry.
+// IsConnected reports whether the server answers now: it is Ping without a retry, and true where other calls use all connections.
 func (c *Client) IsConnected(ctx context.Context, server string) bool {
 	op, err := c.begin(ctx, "ping", server, "")
 	if err != nil {
 		return false
 	}
 	defer op.end()
-	return op.use(func(s *session.Session) error { return s.Ping(op.ctx) }) == nil
+	ping := func(s *session.Session) error { return s.Ping(op.ctx) }
+	op.spare = true
+	err = op.use(ping)
+	if !errors.Is(err, pool.ErrBusy) {
+		return err == nil
+	}
+	if op.srv.pool.Stats().InUse > 0 {
+		return true
+	}
+	op.spare = false // they are being opened or closed
+	return op.use(ping) == nil
 }
 
 // Features are the extensions that a server says it has (FEAT, RFC 2389): verbs in upper case with their parameters.
@@ -240,6 +250,7 @@ type operation struct {
 	name   string
 	path   string
 	lane   *lane           // of a batch that it is part of; nil: none
+	spare  bool            // it wants no connection that it would have to wait for
 	expect func(files int) // called when a listing, which may not be proved yet, shows so many files more; nil: nobody asks
 	caller context.Context //nolint:containedctx // lives as long as the call
 	ctx    context.Context //nolint:containedctx // caller, ended by Close too
@@ -326,7 +337,11 @@ func (o *operation) borrow() (s *session.Session, reused bool, done func(), err 
 	if o.lane != nil {
 		return o.lane.borrow(o)
 	}
-	lease, err := o.srv.pool.Acquire(o.ctx)
+	acquire := o.srv.pool.Acquire
+	if o.spare {
+		acquire = o.srv.pool.TryAcquire
+	}
+	lease, err := acquire(o.ctx)
 	if err != nil {
 		return nil, false, nil, o.unreachable(err)
 	}

@@ -179,6 +179,23 @@ func TestShutdownWaitsForRunningWorkAndRefusesNewWork(t *testing.T) {
 	require.ErrorIs(t, client.Ping(t.Context(), "srv"), fs.ErrClosed)
 }
 
+func TestAServerWhoseConnectionsAreAllInUseIsConnected(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{}, one)
+	put(t, srv, "f", make([]byte, 8*mib))
+	assert.True(t, client.IsConnected(t.Context(), "srv"))
+	f, err := client.Open(t.Context(), "srv", "f")
+	require.NoError(t, err)
+	_, err = f.Read(make([]byte, 1))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	assert.True(t, client.IsConnected(ctx, "srv"), "it waits for nobody")
+	require.NoError(t, ctx.Err())
+	require.NoError(t, f.Close())
+	require.NoError(t, srv.Close())
+	assert.False(t, client.IsConnected(t.Context(), "srv"))
+}
+
 func TestAFileThatWasOpenedBeforeShutdownIsReadToItsEnd(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{})
 	put(t, srv, "f", []byte("content"))
