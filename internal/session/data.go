@@ -73,12 +73,12 @@ func unexpected(verb string, r reply.Reply) error {
 	return fmt.Errorf("%w: %s: %d %s", reply.ErrMalformed, verb, r.Code, reply.Printable(r.Text()))
 }
 
-// passive is the command that asks where a data connection leads.
+// passive is the command that asks where a data connection leads. Only PASV has a place for a host, but none for one of IPv6.
 func (s *Session) passive() string {
-	if s.peer().Is6() || (!s.cfg.DisableEPSV && !s.cfg.Quirks.PASV.Load()) { // PASV has no place for an IPv6 address
-		return "EPSV"
+	if !s.peer().Is6() && (s.cfg.DisableEPSV || s.cfg.TrustPASVHost || s.cfg.Quirks.PASV.Load()) {
+		return "PASV"
 	}
-	return "PASV"
+	return "EPSV"
 }
 
 // prepareData finds out where the next data connection leads. A *reply.Error is the server's refusal.
