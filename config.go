@@ -57,7 +57,7 @@ type ServerConfig struct {
 	PasswordEnv string `yaml:"password_env"`
 
 	// TLS says whether and how the connections are encrypted. Without it (TLSNone) the password and every file travel in
-	// plain text. With it nothing ever falls back to plain text.
+	// plain text, and the next three fields must not be set. With it nothing ever falls back to plain text.
 	TLS TLSMode `yaml:"tls"`
 	// CAFile holds certificates in PEM form to trust instead of the system's. LoadConfig takes a relative path from the
 	// folder of the configuration file, New from the working directory.
@@ -98,7 +98,8 @@ type ServerConfig struct {
 	// ListHidden asks LIST for hidden files too, with "-a". MLSD lists them or not as the server likes.
 	ListHidden bool `yaml:"list_hidden"`
 	// TrustPASVHost dials the address that the server names in its reply to PASV, and not the one that the control
-	// connection goes to. A hostile server makes a port scanner of such a client.
+	// connection goes to; on IPv4 EPSV, which names none, is not asked then. A hostile server makes a port scanner of such a
+	// client.
 	TrustPASVHost bool `yaml:"trust_pasv_host"`
 	// Active lets the server dial us (EPRT, PORT). Connections from any other address are refused.
 	Active bool `yaml:"active"`
@@ -264,8 +265,12 @@ func (s ServerConfig) validate(fault func(key, text string)) {
 		fault("max_conns", fmt.Sprintf("%d is more than %d", s.MaxConns, mostConns))
 	}
 	notNegative(fault, "bytes_per_second", s.BytesPerSecond)
-	if _, err := s.charset(); err != nil {
+	if charset, err := s.charset(); err != nil {
 		fault("encoding", err.Error())
+	} else if charset != nil {
+		if name, err := charset.NewEncoder().String(s.Username); err != nil || hasControl(name) {
+			fault("username", "cannot be written in encoding")
+		}
 	}
 	if _, err := s.location(); err != nil {
 		fault("time_zone", err.Error())
@@ -305,11 +310,16 @@ func (s ServerConfig) validateTLS(fault func(key, text string)) {
 	default:
 		fault("tls", fmt.Sprintf("%q is not one of %q, %q and empty", string(s.TLS), TLSExplicit, TLSImplicit))
 	}
+	onlyWithTLS := func(key string, set bool) {
+		if set && s.TLS == TLSNone { // who says how the connection is encrypted believes that it is
+			fault(key, "is set, but tls is not: the connection would be in plain text")
+		}
+	}
+	onlyWithTLS("ca_file", s.CAFile != "")
+	onlyWithTLS("insecure_skip_verify", s.InsecureSkipVerify)
+	onlyWithTLS("TLSConfig", s.TLSConfig != nil)
 	if s.CAFile == "" {
 		return
-	}
-	if s.TLS == TLSNone { // who names a CA believes that the connection is encrypted
-		fault("ca_file", "is set, but tls is not: the connection would be in plain text")
 	}
 	pem, err := os.ReadFile(s.CAFile)
 	switch {

@@ -73,6 +73,14 @@ func TestBothKindsOfTLSNeedACertificateOrAnExplicitWaiver(t *testing.T) {
 	}
 }
 
+func TestAWaiverIsNoNeedOfTLS(t *testing.T) {
+	srv := serve(t, ftptest.Options{})
+	write(t, srv.Dir(), "f", content(1000))
+	local := filepath.Join(t.TempDir(), "f")
+	ftpcp(t, "-insecure", "get", srv.URL("f"), local).succeeds(t)
+	holds(t, content(1000), local)
+}
+
 func TestFailuresAreStatus1AndOneLine(t *testing.T) {
 	srv := serve(t, ftptest.Options{})
 	write(t, srv.Dir(), "dir/f", content(10))
