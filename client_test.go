@@ -257,6 +257,27 @@ func TestAWrongPasswordIsTriedOnceHoweverManyWait(t *testing.T) {
 	assert.Equal(t, 1, srv.Stats().Commands["PASS"])
 }
 
+func TestAPasswordOnWhichTheServerHangsUpIsTriedTwice(t *testing.T) {
+	for _, fault := range []ftptest.Fault{{Cmd: "LOGIN", Do: ftptest.CutControl}, {Cmd: "LOGIN", Do: ftptest.StallControl}} {
+		srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{fault}}, func(c *ftpclient.ServerConfig) {
+			c.ConnectTimeout = 300 * time.Millisecond
+		})
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				err := client.Ping(t.Context(), "srv")
+				assert.ErrorContains(t, err, "no answer to the password")
+				assert.False(t, ftpclient.Retryable(err))
+			})
+		}
+		all.Wait()
+		result, err := client.DownloadFiles(t.Context(), "srv", []string{"a", "b", "c"}, t.TempDir(), nil)
+		require.Error(t, err)
+		assert.Zero(t, result.Succeeded)
+		assert.Equal(t, 2, srv.Stats().Commands["PASS"])
+	}
+}
+
 func TestErrorsSayWhatWhereAndWhyWithoutSecrets(t *testing.T) {
 	var log bytes.Buffer
 	srv := ftptest.Start(t, ftptest.Options{})

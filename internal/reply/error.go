@@ -12,6 +12,9 @@ import (
 // account.
 var ErrAuth = errors.New("login refused")
 
+// ErrUnanswered is the error of a password that was sent and may have been tried, but was neither accepted nor refused.
+var ErrUnanswered = errors.New("no answer to the password")
+
 // An Error is a reply that refused a command.
 type Error struct {
 	Command string // the verb: "RETR", never its argument; "" for the greeting

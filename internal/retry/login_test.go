@@ -1,6 +1,7 @@
 package retry_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,5 +30,37 @@ func TestARefusedLoginIsTriedOnceAMinute(t *testing.T) {
 		assert.Equal(t, 3, tries)
 		time.Sleep(time.Minute)
 		require.NoError(t, try(nil))
+	})
+}
+
+func TestAPasswordThatIsNotAnsweredIsRefusedUnlessItWasAcceptedBefore(t *testing.T) {
+	silence := fmt.Errorf("%w: %w", reply.ErrUnanswered, errLost)
+	synctest.Test(t, func(t *testing.T) {
+		var login retry.Login
+		tries := 0
+		try := func(err error) error {
+			return login.Try(func() error {
+				tries++
+				return err
+			})
+		}
+		assert.True(t, retry.Retryable(try(silence)), "it may be the line")
+		for minute := range 3 {
+			for range 5 {
+				err := try(silence)
+				require.ErrorIs(t, err, reply.ErrUnanswered)
+				assert.False(t, retry.Retryable(err))
+			}
+			assert.Equal(t, 2+minute, tries)
+			time.Sleep(time.Minute)
+		}
+		require.NoError(t, try(nil))
+		for range 5 {
+			assert.True(t, retry.Retryable(try(silence)), "it was right")
+		}
+		require.ErrorIs(t, try(reply.ErrAuth), reply.ErrAuth)
+		time.Sleep(time.Minute)
+		assert.True(t, retry.Retryable(try(silence)))
+		assert.False(t, retry.Retryable(try(silence)), "it was right once")
 	})
 }

@@ -130,12 +130,16 @@ func (s *Session) authenticate() error {
 	return s.refusedLogin("PASS", pass)
 }
 
-// unanswered takes note of a server that lost the commands, or hung up on them.
+// unanswered takes note of a server that lost the commands, or hung up on them. It may have tried a password that was sent together
+// with the user name, though that had no answer: who hangs up with commands unread takes back what he said.
 func (s *Session) unanswered(err error, begun bool) error {
-	if s.together && reply.Code(err) != 421 && s.ctx.Err() == nil && (begun || !isTimeout(err)) {
+	if reply.Code(err) == 421 || s.ctx.Err() != nil || (!begun && (!s.together || isTimeout(err))) {
+		return err
+	}
+	if s.together {
 		s.cfg.Quirks.OneByOne.Store(true)
 	}
-	return err
+	return fmt.Errorf("%w: %w", reply.ErrUnanswered, err)
 }
 
 func (s *Session) refusedLogin(verb string, r reply.Reply) error {

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -267,6 +268,7 @@ func TestAPasswordThatWasNotAcceptedIsNotTriedASecondTime(t *testing.T) {
 				require.NotErrorIs(t, err, reply.ErrAuth)
 			}
 			assert.Equal(t, tt.slow, cfg.Quirks.OneByOne.Load())
+			assert.Equal(t, tt.slow, errors.Is(err, reply.ErrUnanswered), "it may have been tried")
 			if tt.slow {
 				inStep(t, dial(t, cfg), "the next one")
 			}
