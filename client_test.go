@@ -60,6 +60,30 @@ func TestAServerThatTakesTwoConnectionsIsServedByTwo(t *testing.T) {
 	}
 }
 
+func TestAPlaceIsFreeOnlyWhenTheServerHasSeenTheConnectionGo(t *testing.T) {
+	options := ftptest.Options{MaxConns: 1, Latency: 20 * time.Millisecond}
+	t.Run("replaced", func(t *testing.T) {
+		srv, client := serve(t, options, one)
+		sow(t, filepath.Join(srv.Dir(), "there"), 8)
+		opts := &ftpclient.BatchOptions{ReconnectEvery: 1, TransferOptions: ftpclient.TransferOptions{Retry: never()}}
+		_, err := client.DownloadDir(t.Context(), "srv", "there", t.TempDir(), opts)
+		require.NoError(t, err)
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		srv, client := serve(t, options, one)
+		srv.SetFaults(ftptest.Fault{Cmd: "RETR", Times: 1, Do: ftptest.SlowData, Rate: 1 << 10})
+		put(t, srv, "f", randomBytes(t, mib))
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		begun := time.Now()
+		_, err := client.DownloadTo(ctx, "srv", "f", io.Discard, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Less(t, time.Since(begun), 500*time.Millisecond, "the caller does not wait for that")
+		_, err = client.DownloadTo(t.Context(), "srv", "f", io.Discard, &ftpclient.TransferOptions{Retry: never()})
+		require.NoError(t, err)
+	})
+}
+
 func TestAConnectionThatDiedWhileIdleIsReplacedUnseen(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{})
 	put(t, srv, "f", []byte("content"))

@@ -30,7 +30,7 @@ type peer struct {
 	latency   time.Duration // of a dial
 	closing   time.Duration // until it has seen a connection go
 	round     time.Duration // of a ping
-	deaf      bool          // dials do not end with their context
+	deaf      bool          // dials and closings do not end with their context
 	attempts  int           // dials begun
 	dialing   int           // dials under way
 	mostDials int           // the most dials under way at one time
@@ -111,9 +111,9 @@ type conn struct {
 	dead   bool        // closed by the peer
 	mute   bool        // answers no ping
 	spent  bool        // not usable, and nothing went wrong
-	closed int         // calls of Close
+	closed int         // calls of Leave
 	pings  []time.Time // when
-	ended  time.Time   // when Close was called
+	ended  time.Time   // when Leave was called
 }
 
 func (c *conn) Usable() bool { return !c.is(&c.broken) }
@@ -149,14 +149,15 @@ func (c *conn) Ping(ctx context.Context) error {
 	return nil
 }
 
-func (c *conn) Close() {
+func (c *conn) Leave(ctx context.Context) {
 	var closing time.Duration
+	var deaf bool
 	c.peer.do(func() {
 		c.closed++
 		c.ended = time.Now()
-		closing = c.peer.closing
+		closing, deaf = c.peer.closing, c.peer.deaf
 	})
-	_ = wait(context.Background(), closing, true)
+	_ = wait(ctx, closing, deaf)
 	c.peer.do(func() { c.peer.open-- })
 }
 
@@ -181,7 +182,7 @@ func run(t *testing.T, p *peer, o pool.Options[*conn], test func(t *testing.T, p
 		p.do(func() {
 			require.Zero(t, p.open, "the peer still counts connections")
 			for _, c := range p.conns {
-				require.Equal(t, 1, c.closed, "Close calls of connection %d", c.id)
+				require.Equal(t, 1, c.closed, "Leave calls of connection %d", c.id)
 			}
 		})
 	})

@@ -34,7 +34,7 @@ type Conn interface {
 	Usable() bool                   // false once nothing more may be sent on it
 	Alive() bool                    // looks without blocking: false if the peer closed it or sent something nobody asked for
 	Ping(ctx context.Context) error // one round trip; ends with ctx
-	Close()                         // bounded in time, never fails the caller
+	Leave(ctx context.Context)      // closes it, once the peer has seen that or ctx ends; bounded in time
 }
 
 // Options say how a Pool opens connections, how many, and how it keeps them.
@@ -341,7 +341,7 @@ func (p *Pool[C]) discard(res *puddle.Resource[*slot[C]], cause error) {
 // would meet the peer's own limit.
 func (p *Pool[C]) destroy(s *slot[C]) {
 	if s.filled {
-		s.conn.Close()
+		s.conn.Leave(p.life)
 		p.mu.Lock()
 		p.stats.Open--
 		p.mu.Unlock()
@@ -370,7 +370,7 @@ func (p *Pool[C]) Losses() int64 {
 }
 
 // Close refuses Acquire from now on and ends the dials under way. It returns when every lease is released, every
-// connection closed and every goroutine of the pool gone. It is idempotent.
+// connection closed and every goroutine of the pool gone; for no peer to see it. It is idempotent.
 func (p *Pool[C]) Close() {
 	p.mu.Lock()
 	p.closed = true

@@ -269,14 +269,22 @@ func TestNothingIsLentWhileCloseWaitsForADialThatDoesNotEnd(t *testing.T) {
 }
 
 func TestCloseReturnsOnlyWhenConnectionsAreClosed(t *testing.T) {
-	p := &peer{closing: 2 * time.Second}
-	run(t, p, pool.Options[*conn]{Max: 3}, func(t *testing.T, pl *pool.Pool[*conn]) {
-		fill(t, pl, 3)
-		start := time.Now()
-		pl.Close()
-		assert.Equal(t, 2*time.Second, time.Since(start), "all are closed at the same time")
-		assert.Zero(t, p.count(&p.open))
-	})
+	for _, c := range []struct {
+		deaf bool
+		took time.Duration
+	}{
+		{false, 0},              // nobody waits for the peer
+		{true, 2 * time.Second}, // all are closed at the same time
+	} {
+		p := &peer{closing: 2 * time.Second, deaf: c.deaf}
+		run(t, p, pool.Options[*conn]{Max: 3}, func(t *testing.T, pl *pool.Pool[*conn]) {
+			fill(t, pl, 3)
+			start := time.Now()
+			pl.Close()
+			assert.Equal(t, c.took, time.Since(start))
+			assert.Zero(t, p.count(&p.open))
+		})
+	}
 }
 
 func TestManyCallersNeverExceedTheLimitAndAllFinish(t *testing.T) {

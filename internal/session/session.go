@@ -73,6 +73,21 @@ func (s *Session) Alive() bool { return !s.broken && s.ctx == nil && s.ctl.Quiet
 
 // Close says goodbye without waiting for the answer.
 func (s *Session) Close() {
+	s.quit()
+	_ = s.ctl.Close()
+}
+
+// leaveTimeout bounds the wait for a server that does not let go.
+const leaveTimeout = time.Second
+
+// Leave is Close that waits until the server has let go of the connection, or ctx ends: whoever dials before that may be one too
+// many.
+func (s *Session) Leave(ctx context.Context) {
+	s.quit()
+	_ = s.ctl.Leave(ctx, leaveTimeout)
+}
+
+func (s *Session) quit() {
 	if s.Alive() {
 		s.ctl.SetNextTimeout(time.Second)
 		_ = s.ctl.Send("QUIT") // courtesy: many servers free the slot at once
@@ -82,7 +97,6 @@ func (s *Session) Close() {
 	if s.data != nil { // a panic has ended the operation
 		_ = s.data.Abort()
 	}
-	_ = s.ctl.Close()
 }
 
 // begin starts an operation that ends with ctx.
