@@ -6,17 +6,23 @@ import (
 	"time"
 
 	"github.com/jackc/puddle/v2"
+
+	"github.com/corexalgo/ftpclient/internal/rethrow"
 )
 
 // errWithheld tells Acquire that the peer refused one more connection and that the unit went with it.
 var errWithheld = errors.New("pool: the limit was lowered")
 
+// errFell is the error of an Options.Dial that did not return, whose panic is the caller's.
+var errFell = errors.New("pool: the dial ended by a panic")
+
 // dial fills an empty slot. It returns at once when ctx ends, whatever Options.Dial does then: a connection that it
 // still brings is kept for others. On an error the slot and its unit are gone.
 func (p *Pool[C]) dial(ctx context.Context, res *puddle.Resource[*slot[C]], since int) error {
 	done := make(chan error)
+	var fell rethrow.Keeper
 	p.calls.Go(func() {
-		err := p.connect(ctx, res.Value(), since)
+		err := p.connect(ctx, res.Value(), since, &fell)
 		if err != nil {
 			res.Destroy()
 			if !errors.Is(err, errWithheld) {
@@ -34,6 +40,7 @@ func (p *Pool[C]) dial(ctx context.Context, res *puddle.Resource[*slot[C]], sinc
 	})
 	select {
 	case err := <-done:
+		fell.Again()
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -41,7 +48,7 @@ func (p *Pool[C]) dial(ctx context.Context, res *puddle.Resource[*slot[C]], sinc
 }
 
 // connect dials when the gate lets it, and keeps the books.
-func (p *Pool[C]) connect(ctx context.Context, s *slot[C], since int) error {
+func (p *Pool[C]) connect(ctx context.Context, s *slot[C], since int, fell *rethrow.Keeper) error {
 	leave, err := p.gate.enter(ctx, since)
 	if err != nil {
 		return err
@@ -54,14 +61,14 @@ func (p *Pool[C]) connect(ctx context.Context, s *slot[C], since int) error {
 	}
 	p.mu.Unlock()
 
-	conn, err := p.o.Dial(ctx)
+	conn, err := p.open(ctx, fell)
 	if err != nil {
 		withheld := p.failed(err)
 		what := failed
 		switch {
 		case p.o.Fatal(err):
 			what = fatal
-		case withheld, ctx.Err() != nil:
+		case withheld, ctx.Err() != nil, errors.Is(err, errFell):
 			what = undecided
 		}
 		leave(what, err)
@@ -78,6 +85,18 @@ func (p *Pool[C]) connect(ctx context.Context, s *slot[C], since int) error {
 	leave(worked, nil)
 	p.report(kind, nil)
 	return nil
+}
+
+// open calls Options.Dial, in a goroutine that it may end.
+func (p *Pool[C]) open(ctx context.Context, fell *rethrow.Keeper) (conn C, err error) {
+	err = errFell
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fell.Run(func() { conn, err = p.o.Dial(ctx) }, func() {})
+	}()
+	<-done
+	return conn, err
 }
 
 // dialed counts a dial that succeeded and tells whether it stands for a lost connection.

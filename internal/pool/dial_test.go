@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -247,6 +248,36 @@ func TestTheLimitNeverFallsToZeroWhenAllDialsAreRefusedTogether(t *testing.T) {
 		p.do(func() { p.fault = nil })
 		acquire(t, pl).Release()
 	})
+}
+
+func TestTheEndOfADialsGoroutineIsThatOfItsCallers(t *testing.T) {
+	for name, c := range map[string]struct {
+		falls func()
+		value any
+	}{
+		"panic":  {func() { panic("no more") }, "no more"},
+		"Goexit": {runtime.Goexit, nil},
+	} {
+		p := &peer{falls: c.falls}
+		run(t, p, pool.Options[*conn]{Max: 1}, func(t *testing.T, pl *pool.Pool[*conn]) {
+			for range 3 {
+				returned := true
+				var value any
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					defer func() { value = recover() }()
+					returned = false
+					_, _ = pl.Acquire(t.Context())
+					returned = true
+				})
+				wg.Wait()
+				assert.False(t, returned, name)
+				assert.Equal(t, c.value, value, name)
+			}
+			p.falls = nil
+			acquire(t, pl).Release()
+		})
+	}
 }
 
 func TestACancelledAcquireEndsItsDialAtOnce(t *testing.T) {

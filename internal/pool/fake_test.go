@@ -27,6 +27,7 @@ type peer struct {
 	mu        sync.Mutex
 	capacity  int           // connections it takes; 0: any number
 	fault     error         // every dial fails with it
+	falls     func()        // called by every dial; it may not return
 	latency   time.Duration // of a dial
 	closing   time.Duration // until it has seen a connection go
 	round     time.Duration // of a ping
@@ -49,6 +50,9 @@ func (p *peer) do(f func()) {
 }
 
 func (p *peer) dial(ctx context.Context) (*conn, error) {
+	if p.falls != nil {
+		p.falls()
+	}
 	p.mu.Lock()
 	p.attempts++
 	p.dialing++

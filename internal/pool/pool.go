@@ -41,7 +41,8 @@ type Conn interface {
 type Options[C Conn] struct {
 	// Max is the number of connections, dials included. Less than 1 means 1.
 	Max int
-	// Dial opens a connection. It ends at once when ctx does; ctx says nothing about the connection's life afterwards.
+	// Dial opens a connection. It ends at once when ctx does; ctx says nothing about the connection's life afterwards. Its panic,
+	// and its runtime.Goexit, are those of the caller that it dials for, if that has not left.
 	Dial func(ctx context.Context) (C, error)
 	// Refused tells that the peer will not take one more connection now, while others may live. Nil: never.
 	Refused func(error) bool
