@@ -2,6 +2,7 @@ package ftpclient_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -99,6 +101,36 @@ func TestAPanicOfACallbackIsTheCallersAndLeavesTheClientWhole(t *testing.T) {
 			require.NoError(t, client.Shutdown(t.Context()))
 			assert.Zero(t, open.Load(), "connections")
 		})
+	}
+}
+
+func TestAPanicOfDialContextIsTheCallsAndLeavesTheClientWhole(t *testing.T) {
+	for at := range 8 { // control connections, data connections, and those that are opened ahead
+		var dials atomic.Int64
+		srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) {
+			c.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials.Add(1) == int64(at)+1 {
+					panic("no more")
+				}
+				<-time.After(2 * time.Millisecond) // or else nobody opens one ahead
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+		})
+		var names []string
+		for i := range 20 {
+			names = append(names, fmt.Sprint(i))
+			put(t, srv, names[i], []byte("x"))
+		}
+		local := t.TempDir()
+		assert.PanicsWithValue(t, "no more", func() {
+			_, _ = client.DownloadFiles(t.Context(), "srv", names, local, &ftpclient.BatchOptions{Workers: 2})
+		}, at)
+		result, err := client.DownloadFiles(t.Context(), "srv", names, local, nil)
+		require.NoError(t, err, at)
+		assert.Equal(t, 20, result.Succeeded, at)
+		stats, err := client.Stats("srv")
+		require.NoError(t, err)
+		assert.Zero(t, stats.InUse, at)
 	}
 }
 

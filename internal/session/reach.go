@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/corexalgo/ftpclient/internal/rethrow"
 	"github.com/corexalgo/ftpclient/internal/wire"
 )
 
@@ -81,6 +82,7 @@ type dialing struct {
 	conn   net.Conn // once done
 	err    error
 	took   time.Duration
+	fell   rethrow.Keeper // of Config.Dial
 }
 
 // dialAhead begins to open the data connection that s.kept leads to, unless the server is near.
@@ -98,7 +100,7 @@ func (s *Session) dialAhead() {
 	go func() {
 		defer close(d.done)
 		begun := time.Now()
-		d.conn, d.err = s.dial(ctx, to.host, int(to.port))
+		d.fell.Run(func() { d.conn, d.err = s.dial(ctx, to.host, int(to.port)) }, func() {})
 		d.took = time.Since(begun)
 	}()
 }
@@ -108,6 +110,7 @@ func (d *dialing) take(ctx context.Context) (net.Conn, error) {
 	select {
 	case <-d.done:
 		d.cancel()
+		d.fell.Again()
 		return d.conn, d.err
 	case <-ctx.Done():
 		d.drop()
