@@ -105,11 +105,12 @@ func TestAPanicOfACallbackIsTheCallersAndLeavesTheClientWhole(t *testing.T) {
 }
 
 func TestAPanicOfDialContextIsTheCallsAndLeavesTheClientWhole(t *testing.T) {
-	for at := range 8 { // control connections, data connections, and those that are opened ahead
-		var dials atomic.Int64
+	for at := range 6 { // control connections, data connections, and those that are opened ahead
+		var fall atomic.Bool
+		var left atomic.Int64
 		srv, client := serve(t, ftptest.Options{}, func(c *ftpclient.ServerConfig) {
 			c.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				if dials.Add(1) == int64(at)+1 {
+				if fall.Load() && left.Add(-1) < 0 {
 					panic("no more")
 				}
 				<-time.After(2 * time.Millisecond) // or else nobody opens one ahead
@@ -118,16 +119,26 @@ func TestAPanicOfDialContextIsTheCallsAndLeavesTheClientWhole(t *testing.T) {
 		})
 		var names []string
 		for i := range 20 {
-			names = append(names, fmt.Sprint(i))
+			names = append(names, fmt.Sprintf("d/%d", i))
 			put(t, srv, names[i], []byte("x"))
 		}
 		local := t.TempDir()
-		assert.PanicsWithValue(t, "no more", func() {
-			_, _ = client.DownloadFiles(t.Context(), "srv", names, local, &ftpclient.BatchOptions{Workers: 2})
-		}, at)
-		result, err := client.DownloadFiles(t.Context(), "srv", names, local, nil)
-		require.NoError(t, err, at)
-		assert.Equal(t, 20, result.Succeeded, at)
+		for what, move := range map[string]func() (*ftpclient.BatchResult, error){
+			"files": func() (*ftpclient.BatchResult, error) {
+				return client.DownloadFiles(t.Context(), "srv", names, local, &ftpclient.BatchOptions{Workers: 2})
+			},
+			"a tree": func() (*ftpclient.BatchResult, error) {
+				return client.DownloadDir(t.Context(), "srv", "d", local, &ftpclient.BatchOptions{Workers: 2})
+			},
+		} {
+			left.Store(int64(at))
+			fall.Store(true)
+			assert.PanicsWithValue(t, "no more", func() { _, _ = move() }, "%s: %d", what, at)
+			fall.Store(false)
+			result, err := move()
+			require.NoError(t, err, "%s: %d", what, at)
+			assert.Equal(t, 20, result.Succeeded, "%s: %d", what, at)
+		}
 		stats, err := client.Stats("srv")
 		require.NoError(t, err)
 		assert.Zero(t, stats.InUse, at)

@@ -6,6 +6,8 @@ import (
 	"container/list"
 	"context"
 	"iter"
+
+	"github.com/corexalgo/ftpclient/internal/rethrow"
 )
 
 // Bounds of what is listed before the walk gets there.
@@ -134,6 +136,7 @@ func (w *walk[E]) enter(n *node[E]) bool {
 func (w *walk[E]) fill() {
 	listed := make(chan []*node[E])
 	running, begun := 0, 0
+	var fell rethrow.Keeper // of a listing
 	for {
 		for running < w.tree.Workers && begun < w.window && (begun == 0 || w.held < maxHeld) && w.ctx.Err() == nil {
 			nodes, together := w.take()
@@ -146,8 +149,8 @@ func (w *walk[E]) fill() {
 				begun = w.window // what is not worth a full group is not worth another connection
 			}
 			go func() {
-				w.list(nodes, together)
-				listed <- nodes
+				defer func() { listed <- nodes }()
+				fell.Run(func() { w.list(nodes, together) }, func() {})
 			}()
 		}
 		if running == 0 {
@@ -158,6 +161,7 @@ func (w *walk[E]) fill() {
 		}
 		running--
 	}
+	fell.Again()
 	w.group = min(4*w.group, maxGroup)
 	if w.tree.Workers > 1 {
 		w.window = min(2*w.window, maxWindow*w.tree.Workers)
