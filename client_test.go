@@ -287,14 +287,15 @@ func TestAPasswordOnWhichTheServerHangsUpIsTriedTwice(t *testing.T) {
 			c.ConnectTimeout = 300 * time.Millisecond
 		})
 		var all sync.WaitGroup
-		for range 20 {
-			all.Go(func() {
-				err := client.Ping(t.Context(), "srv")
-				assert.ErrorContains(t, err, "no answer to the password")
-				assert.False(t, ftpclient.Retryable(err))
-			})
+		errs := make([]error, 20)
+		for i := range errs {
+			all.Go(func() { errs[i] = client.Ping(t.Context(), "srv") })
 		}
 		all.Wait()
+		for _, err := range errs {
+			require.ErrorContains(t, err, "no answer to the password")
+			assert.False(t, ftpclient.Retryable(err))
+		}
 		result, err := client.DownloadFiles(t.Context(), "srv", []string{"a", "b", "c"}, t.TempDir(), nil)
 		require.Error(t, err)
 		assert.Zero(t, result.Succeeded)

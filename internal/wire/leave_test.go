@@ -24,8 +24,8 @@ func TestLeavingWaitsUntilThePeerHasClosed(t *testing.T) {
 		require.NoError(t, err, "our side has ended")
 		write(t, theirs, "221 bye\r\n")
 		select {
-		case <-left:
-			assert.Fail(t, "left before the peer")
+		case err := <-left:
+			assert.Fail(t, "left before the peer", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		require.NoError(t, theirs.Close())
