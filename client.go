@@ -361,6 +361,9 @@ func (o *operation) useSpare(ctx context.Context, f func(*session.Session) error
 	if err != nil {
 		return err
 	}
+	if lease.Reused() {
+		lease.Conn().Forget() // it may have been dialed for somebody who did not wait for it
+	}
 	defer func() {
 		lease.Conn().Forget()
 		lease.Release()

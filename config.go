@@ -57,7 +57,7 @@ type ServerConfig struct {
 	PasswordEnv string `yaml:"password_env"`
 
 	// TLS says whether and how the connections are encrypted. Without it (TLSNone) the password and every file travel in
-	// plain text, and the next three fields must not be set. With it nothing ever falls back to plain text.
+	// plain text, and CAFile and TLSConfig must not be set. With it nothing ever falls back to plain text.
 	TLS TLSMode `yaml:"tls"`
 	// CAFile holds certificates in PEM form to trust instead of the system's. LoadConfig takes a relative path from the
 	// folder of the configuration file, New from the working directory.
@@ -316,7 +316,6 @@ func (s ServerConfig) validateTLS(fault func(key, text string)) {
 		}
 	}
 	onlyWithTLS("ca_file", s.CAFile != "")
-	onlyWithTLS("insecure_skip_verify", s.InsecureSkipVerify)
 	onlyWithTLS("TLSConfig", s.TLSConfig != nil)
 	if s.CAFile == "" {
 		return

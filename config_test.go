@@ -99,7 +99,7 @@ func TestValidateReportsEveryFaultWithItsKey(t *testing.T) {
 			"c": {Host: "h:21", PasswordEnv: "FTP_TEST_NEWLINE", ConnectTimeout: -1, ReplyTimeout: -1, StallTimeout: -1, MaxConns: -1, BytesPerSecond: -1},
 			"d": {Host: "[::1]", Password: "secret", PasswordEnv: "FTP_TEST_NEWLINE", Encoding: "iso-2022-jp", Active: true, Proxy: "socks5://u:secret@h:1", Port: -1},
 			"e": {Host: "h", MaxConns: 1 << 31},
-			"f": {Host: "h", InsecureSkipVerify: true, TLSConfig: &tls.Config{}, Username: "用户", Encoding: "iso-8859-1"},
+			"f": {Host: "h", TLSConfig: &tls.Config{}, Username: "用户", Encoding: "iso-8859-1"},
 			"":  {Host: "h"},
 		},
 		Retry: ftpclient.RetryPolicy{Delay: -1, MaxDelay: -1},
@@ -120,7 +120,7 @@ func TestValidateReportsEveryFaultWithItsKey(t *testing.T) {
 		"servers.c.max_conns", "servers.c.bytes_per_second",
 		"servers.d.host", "servers.d.port", "servers.d.password_env", "servers.d.encoding", "servers.d.active",
 		"servers.e.max_conns",
-		"servers.f.insecure_skip_verify", "servers.f.TLSConfig", "servers.f.username",
+		"servers.f.TLSConfig", "servers.f.username",
 		"retry.delay", "retry.max_delay",
 	}, keys)
 	assert.Contains(t, err.Error(), "servers.a.host: required")
@@ -135,6 +135,7 @@ func TestValidateAcceptsWhatMakesSense(t *testing.T) {
 		{Host: "fe80::1%eth0", Active: true},
 		{Host: "h", KeepAlive: -1, IdleTimeout: -1, TLS: ftpclient.TLSImplicit},
 		{Host: "h", TLS: ftpclient.TLSExplicit, InsecureSkipVerify: true, TLSConfig: &tls.Config{}},
+		{Host: "h", InsecureSkipVerify: true}, // there is nothing to verify
 		{Host: "h", Username: "用户", Encoding: "gbk"},
 		{Host: "h", Proxy: "socks5://[::1]:1080"},
 		{Host: "h", Proxy: "socks5://u:p%40@proxy:1080/"},

@@ -390,7 +390,7 @@ func (d *download) then(now sink.ID) session.Ahead {
 
 // renaming is what follows the proof by size and time at once, if that is all: what commit will ask.
 func (u *upload) renaming() session.Ahead {
-	if u.part.IsInPlace() || u.verifier.asksMore() || u.opts.Existing == FailExisting {
+	if u.part.IsInPlace() || u.verifier.asksMore() || u.opts.Existing == FailExisting || u.opts.Existing == SkipExisting {
 		return session.Ahead{}
 	}
 	a := session.Ahead{Rename: u.part.Name()}

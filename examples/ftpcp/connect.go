@@ -44,7 +44,7 @@ func (t *tool) parse(rawURL, passwordEnv string) (name string, server ftpclient.
 	if server.Username != "" && server.Password == "" { // nobody's password is for an anonymous login
 		server.Password = ftpclient.Secret(t.env(passwordEnv))
 	}
-	server.InsecureSkipVerify = t.insecure && server.TLS != ftpclient.TLSNone
+	server.InsecureSkipVerify = t.insecure
 	server.CAFile = t.caFile
 	server.Encoding = t.encoding
 	name = server.Host

@@ -15,5 +15,5 @@ func (c *Control) Leave(ctx context.Context, patience time.Duration) error {
 		_, _ = io.Copy(io.Discard, c.raw) // whatever it still says
 		stop()
 	}
-	return c.raw.Close()
+	return c.Close()
 }
