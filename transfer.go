@@ -433,7 +433,7 @@ func (u *upload) fallBack(ctx context.Context, s *session.Session, err error) (a
 // move sends the source from offset on.
 func (u *upload) move(ctx context.Context, s *session.Session, offset int64) error {
 	name, moving := u.part.Name(), u.moving(func(n int) { u.advance(int64(n)) })
-	moving.Eager = u.source.Repeatable() && u.source.Size() >= 0 && u.source.Size() <= session.EagerSize
+	moving.Eager = offset == 0 && u.source.Repeatable() && u.source.Size() >= 0 && u.source.Size() <= session.EagerSize
 	moving.Then = u.then
 	var sent int64
 	var err error
@@ -446,6 +446,8 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 	r := remotefs.Refused(err)
 	switch {
 	case r == nil || sent > 0 || !s.Usable():
+		return err
+	case !moving.Eager && u.source.Offset() != offset: // granted, and failed later: what was read is gone
 		return err
 	case offset > 0 && (r.Code == 425 || r.Code == 452 || r.Code == 552 || r.Code == 553):
 		return err // neither is about continuing

@@ -1,11 +1,16 @@
 package ftpclient_test
 
 import (
+	"bytes"
+	"context"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -131,4 +136,73 @@ func TestTwoWaysToWriteATargetShareNoTemporaryFile(t *testing.T) {
 		}
 	}
 	assert.Len(t, sent, 2)
+}
+
+// late is a connection whose first write comes a little late, as of a client that reads from a slow disk.
+type late struct {
+	net.Conn
+	once sync.Once
+}
+
+func (l *late) Write(p []byte) (int, error) {
+	l.once.Do(func() { <-time.After(100 * time.Millisecond) })
+	return l.Conn.Write(p)
+}
+
+// lateData makes all data connections late. They are no plain sockets either: what is sent goes through a buffer.
+func lateData(c *ftpclient.ServerConfig) {
+	control := ""
+	c.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if control == "" {
+			control = addr
+		}
+		if err != nil || addr == control {
+			return conn, err
+		}
+		return &late{Conn: conn}, nil
+	}
+}
+
+// A transfer that was granted and fails at the first write has read from its source and sent nothing.
+func TestWhatWasReadAndNotSentIsSentAgain(t *testing.T) {
+	for what, tt := range map[string]struct {
+		size   int
+		once   bool // the source is a reader that cannot be read again
+		faults []ftptest.Fault
+		final  string // in place of 426; "": that
+		hidden []string
+		sends  int // 0: the upload fails
+	}{
+		"continued":                  {4 * mib, false, []ftptest.Fault{cut("STOR", 2*mib), once("STOR", ftptest.ResetData, "")}, "", nil, 3},
+		"small":                      {1000, false, []ftptest.Fault{once("STOR", ftptest.ResetData, "")}, "550 Cannot create", nil, 2},
+		"refused like a missing one": {mib, true, []ftptest.Fault{once("STOR", ftptest.ResetData, "")}, "550 Cannot create", nil, 0},
+		"and there is no SIZE":       {mib, true, []ftptest.Fault{once("STOR", ftptest.ResetData, "")}, "553 Cannot create", []string{"SIZE"}, 0},
+	} {
+		for _, verify := range []ftpclient.VerifyMode{ftpclient.VerifySize, ftpclient.VerifyNone} {
+			content := randomBytes(t, tt.size)
+			srv, client := serve(t, ftptest.Options{HideFeatures: tt.hidden, Reply: func(cmd, _ string, reply []byte) []byte {
+				if tt.final != "" && cmd == "STOR" && bytes.HasPrefix(reply, []byte("426")) {
+					return []byte(tt.final + "\r\n")
+				}
+				return reply
+			}}, lateData)
+			srv.SetFaults(tt.faults...)
+			opts := &ftpclient.TransferOptions{Verify: verify}
+			var err error
+			if tt.once {
+				_, err = client.UploadFrom(t.Context(), "srv", io.MultiReader(bytes.NewReader(content)), "g", opts)
+			} else {
+				_, err = client.Upload(t.Context(), "srv", localFile(t, content), "g", opts)
+			}
+			if tt.sends == 0 {
+				require.Error(t, err, what)
+				assert.Empty(t, names(t, srv.Dir()), what)
+				continue
+			}
+			require.NoError(t, err, what)
+			onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+			assert.Equal(t, tt.sends, srv.Stats().Commands["STOR"], what)
+		}
+	}
 }
