@@ -1,13 +1,17 @@
 package ftpclient_test
 
 import (
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/corexalgo/ftpclient"
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 )
 
@@ -34,6 +38,43 @@ func TestARenameIsDoneOnlyIfThereWasSomethingToRename(t *testing.T) {
 			require.NoError(t, client.Rename(t.Context(), "srv", "old", "new"), what)
 			onlyFile(t, filepath.Join(srv.Dir(), "new"), []byte("content"))
 			assert.Positive(t, srv.Stats().Faults, what)
+		}
+	}
+}
+
+// ftpserverlib keeps what a refused RNTO was to rename, and forgets it only with the next RNFR that it grants.
+func TestAFileThatIsGoneDoesNotGetTheContentOfAnother(t *testing.T) {
+	dir := t.TempDir()
+	srv, client := serve(t, ftptest.Options{Dir: dir, OnCommand: func(cmd, arg string) {
+		if cmd == "RNFR" && strings.HasPrefix(arg, ".b.") { // somebody tidies up, or moves on what has arrived
+			_ = os.Remove(filepath.Join(dir, arg))
+		}
+	}})
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "a"), 0o755))
+	put(t, srv, "b", []byte("old b"))
+	_, err := client.Upload(t.Context(), "srv", localFile(t, []byte("content of a")), "a", nil)
+	require.Error(t, err) // a directory is in the way
+	_, err = client.Upload(t.Context(), "srv", localFile(t, []byte("content of b")), "b", nil)
+	require.Error(t, err)
+	assert.Equal(t, "old b", string(stored(t, srv, "b")))
+}
+
+func TestASurplusReplyIsNotTakenForThatToARename(t *testing.T) {
+	for what, faults := range map[string][]ftptest.Fault{
+		"after RNFR":      {once("RNFR", ftptest.ExtraReply, "226 Transfer complete"), once("RNTO", ftptest.Refuse, "550 No")},
+		"in place of it":  {once("RNFR", ftptest.Refuse, "226 Transfer complete"), once("RNTO", ftptest.Refuse, "350 Ready")},
+		"to RNTO":         {once("RNTO", ftptest.Refuse, "226 Transfer complete")},
+		"that grants one": {once("RNTO", ftptest.Refuse, "350 Ready")},
+	} {
+		for _, policy := range []ftpclient.ExistingPolicy{ftpclient.Overwrite, ftpclient.FailExisting} { // with and without RNFR ahead
+			srv, client := serve(t, ftptest.Options{Faults: faults})
+			_, err := client.UploadFrom(t.Context(), "srv", io.LimitReader(strings.NewReader("new"), 3), "g", &ftpclient.TransferOptions{Existing: policy})
+			if err != nil { // the second try was refused
+				assert.Empty(t, names(t, srv.Dir()), what)
+			} else {
+				onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
+			}
+			assert.Equal(t, 2, srv.Stats().Conns, what)
 		}
 	}
 }

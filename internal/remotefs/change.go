@@ -133,7 +133,7 @@ func (o *Op) Rename(from, to string) error {
 	asked := false
 	return o.Try(func(s *session.Session) error {
 		again := asked
-		sent, err := s.RenameInSteps(o.Ctx, from, to)
+		sent, err := s.RenameAhead(o.Ctx, from, to, session.Ahead{})
 		asked = asked || sent
 		if r := Refused(err); r == nil || r.Command != "RNFR" {
 			return err

@@ -193,12 +193,10 @@ func (f *File) Commit(ctx context.Context, s *session.Session, follows session.A
 	if f.inPlace {
 		return nil
 	}
-	before := f.asked
-	f.asked = true
-	err := s.RenameAhead(ctx, f.Name(), f.Target, follows)
+	asked, err := s.RenameAhead(ctx, f.Name(), f.Target, follows)
+	f.asked = f.asked || asked
 	if r := refusal(err); r != nil {
-		if r.Command != "RNTO" { // which has renamed nothing then
-			f.asked = before
+		if r.Command != "RNTO" {
 			return fmt.Errorf("%w: %w", ErrNoRename, err)
 		}
 		err = f.replace(ctx, s, err)

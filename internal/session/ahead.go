@@ -400,9 +400,10 @@ func (s *Session) LookAhead(ctx context.Context, path string, a Ahead) (look Loo
 	return look, err
 }
 
-// RenameAhead is Rename, with more asked in the same write.
-func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) error {
-	return s.do(ctx, func() error {
+// RenameAhead is Rename, with more asked in the same write as its end. asked tells that RNTO was sent, and thereby that there was
+// something to rename, even if the connection is lost then.
+func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) (asked bool, err error) {
+	err = s.do(ctx, func() error {
 		rnfr, err := s.line("RNFR", from)
 		if err != nil {
 			return err
@@ -412,27 +413,32 @@ func (s *Session) RenameAhead(ctx context.Context, from, to string, a Ahead) err
 			return err
 		}
 		if s.ctl.Renaming() == rnfr {
+			asked = true
 			r, err := s.renameTo(rnto, a)
-			switch {
-			case err != nil || r.Done():
+			if err != nil || r.Done() {
 				return err
-			case r.Code == 550 || r.Code == 553:
+			}
+			if r.Code == 550 || r.Code == 553 {
 				return reply.Err("RNTO", r)
 			}
 			// 503 and the like: it has forgotten the RNFR, and changed nothing.
 		}
-		replies, err := s.exchangeAhead(a, rnfr, rnto)
-		if err != nil {
-			return err
-		}
+		// Not in one write with RNTO: where RNFR is refused, a server may still have another file to rename.
+		replies, err := s.exchange(rnfr)
 		switch {
+		case err != nil:
+			return err
 		case replies[0].Code >= 400:
 			return reply.Err("RNFR", replies[0])
-		case !replies[1].Done():
-			return reply.Err("RNTO", replies[1])
 		}
-		return nil
+		asked = true
+		r, err := s.renameTo(rnto, a)
+		if err == nil && !r.Done() {
+			err = reply.Err("RNTO", r)
+		}
+		return err
 	})
+	return asked, err
 }
 
 // renameTo ends the rename that was begun. What was kept of the next data connection holds on: a rename does not touch it.
@@ -445,8 +451,11 @@ func (s *Session) renameTo(rnto string, a Ahead) (reply.Reply, error) {
 		s.kept.data, s.kept.passive, s.kept.dialing = k.data, k.passive, k.dialing
 		s.kept.replies, s.kept.until = s.ctl.Received(), k.until
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return reply.Reply{}, err
+	case misplaced("RNTO", replies[0].Code): // and what answers RNTO is to come
+		return reply.Reply{}, unexpected("RNTO", replies[0])
 	}
 	return replies[0], nil
 }

@@ -161,10 +161,6 @@ func TestCommandsFollowAnUploadWhoseFinalReplyWaitsForThem(t *testing.T) {
 func TestARenameThatWasBegunEndsBeforeAnythingElseIsAsked(t *testing.T) {
 	for what, ask := range map[string]func(s *session.Session) error{
 		"another rename": func(s *session.Session) error { return s.Rename(t.Context(), "g", "h") },
-		"one in steps": func(s *session.Session) error {
-			_, err := s.RenameInSteps(t.Context(), "g", "h")
-			return err
-		},
 		"size": func(s *session.Session) error {
 			look, err := s.Look(t.Context(), "g")
 			assert.NoError(t, look.SizeErr)

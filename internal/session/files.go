@@ -218,35 +218,10 @@ func (s *Session) simple(ctx context.Context, verb, path string) error {
 	})
 }
 
-// Rename sends RNFR and RNTO in one round trip. The error names the one that was refused.
+// Rename sends RNFR and, once that was granted, RNTO. The error names the one that was refused.
 func (s *Session) Rename(ctx context.Context, from, to string) error {
-	return s.RenameAhead(ctx, from, to, Ahead{})
-}
-
-// RenameInSteps sends RNTO only once RNFR was granted, for a round trip more. asked tells that it was sent, and thereby that
-// there was something to rename, even if the connection is lost then.
-func (s *Session) RenameInSteps(ctx context.Context, from, to string) (asked bool, err error) {
-	err = s.do(ctx, func() error {
-		rnto, err := s.line("RNTO", to)
-		if err != nil {
-			return err
-		}
-		rnfr, err := s.line("RNFR", from)
-		if err != nil {
-			return err
-		}
-		replies, err := s.exchange(rnfr)
-		switch {
-		case err != nil:
-			return err
-		case replies[0].Code >= 400:
-			return reply.Err("RNFR", replies[0])
-		}
-		asked = true
-		_, err = s.raw(rnto)
-		return err
-	})
-	return asked, err
+	_, err := s.RenameAhead(ctx, from, to, Ahead{})
+	return err
 }
 
 // SetModTime sets a file's modification time by MFMT, or as vsftpd wants it, by MDTM with the time before the name.

@@ -276,12 +276,17 @@ func TestRepliesThatAreNoSuccessAreNone(t *testing.T) {
 		srv := ftptest.ScriptFTP(t, nil, ftptest.Replies(map[string]string{"DELE": refusal, "RNTO": refusal, "SIZE": refusal, "CWD": refusal}))
 		s := dial(t, scripted(srv))
 		require.Error(t, s.Delete(t.Context(), "f"), refusal)
-		require.ErrorContains(t, s.Rename(t.Context(), "a", "b"), "RNTO")
 		require.Error(t, s.IsDir(t.Context(), "d"))
 		look, err := s.Look(t.Context(), "f")
 		require.NoError(t, err)
 		require.Error(t, look.SizeErr)
 		require.NoError(t, look.TimeErr)
+		inStep(t, s, refusal)
+		require.ErrorContains(t, s.Rename(t.Context(), "a", "b"), "RNTO")
+		if strings.HasPrefix(refusal, "350") { // it may be the answer to RNFR, which comes after something unasked
+			gone(t, s, refusal)
+			continue
+		}
 		inStep(t, s, refusal)
 	}
 }
@@ -299,17 +304,20 @@ func TestATimeThatNobodyCanReadIsUnknown(t *testing.T) {
 
 func TestAServerThatAnswersOnlyTheFirstOfAGroupIsRemembered(t *testing.T) {
 	for name, do := range map[string]func(s *session.Session) error{
-		"Look":   func(s *session.Session) error { _, err := s.Look(t.Context(), "f"); return err },
-		"Rename": func(s *session.Session) error { return s.Rename(t.Context(), "f", "g") },
+		"Look": func(s *session.Session) error { _, err := s.Look(t.Context(), "f"); return err },
+		"RemoveEach": func(s *session.Session) error {
+			_, err := s.RemoveEach(t.Context(), []session.Removal{{Name: "d/f"}, {Name: "d", Dir: true}})
+			return err
+		},
 	} {
 		var grouped atomic.Bool
 		srv := ftptest.Script(t, func(c *ftptest.Conn) {
 			// It takes what arrived at once for one command.
 			c.Send("220 ready\r\n")
-			replies := map[string]string{"USER": "230 in", "FEAT": "500 no", "SIZE": "213 3", "MDTM": "213 20240102030405", "RNFR": "350 and?", "RNTO": "250 ok"}
+			replies := map[string]string{"USER": "230 in", "FEAT": "500 no", "SIZE": "213 3", "MDTM": "213 20240102030405"}
 			for {
 				verb, _, _ := strings.Cut(c.ReadLine(), " ")
-				if (verb == "MDTM" || verb == "RNTO") && grouped.Load() {
+				if (verb == "MDTM" || verb == "RMD") && grouped.Load() {
 					continue
 				}
 				answer, ok := replies[verb]
