@@ -268,8 +268,7 @@ func (t *transfer) uploadFile() error {
 	}
 	defer func() { _ = src.Close() }()
 	// Deterministic, so that a later call finds what this one leaves behind.
-	// With the target as it is written, as Hold does not see that two ways to write it are one.
-	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d\x00%s", src.Path(), src.Size(), src.ModTime().UnixNano(), path.Clean(t.remote)))
+	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", src.Path(), src.Size(), src.ModTime().UnixNano()))
 	return t.upload(src, hex.EncodeToString(key[:6]))
 }
 

@@ -117,25 +117,34 @@ func TestNothingIsMovedAsideWhereNothingIsInTheWay(t *testing.T) {
 
 // The lock cannot see that two ways to write a path lead to one file; the temporary files are two all the same.
 func TestTwoWaysToWriteATargetShareNoTemporaryFile(t *testing.T) {
-	srv, client := serve(t, ftptest.Options{DataRate: 4 << 20})
 	content := randomBytes(t, 2*mib)
 	local := localFile(t, content)
-	var all sync.WaitGroup
-	for _, remote := range []string{"g", "/g"} {
-		all.Go(func() {
-			_, err := client.Upload(t.Context(), "srv", local, remote, nil)
-			assert.NoError(t, err)
-		})
-	}
-	all.Wait()
-	onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
-	sent := map[string]bool{}
-	for _, line := range srv.Stats().Log {
-		if name, ok := strings.CutPrefix(line, "STOR "); ok {
-			sent[strings.TrimPrefix(name, "/")] = true
+	for what, send := range map[string]func(client *ftpclient.Client, remote string) error{
+		"upload": func(client *ftpclient.Client, remote string) error {
+			_, err := client.Upload(t.Context(), "b", local, remote, nil)
+			return err
+		},
+		"copy": func(client *ftpclient.Client, remote string) error {
+			_, err := client.Copy(t.Context(), "a", "f", "b", remote, nil)
+			return err
+		},
+	} {
+		from, srv, client := two(t, ftptest.Options{}, ftptest.Options{DataRate: 4 << 20})
+		put(t, from, "f", content)
+		var all sync.WaitGroup
+		for _, remote := range []string{"g", "/g"} {
+			all.Go(func() { assert.NoError(t, send(client, remote), what) })
 		}
+		all.Wait()
+		onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+		sent := map[string]bool{}
+		for _, line := range srv.Stats().Log {
+			if name, ok := strings.CutPrefix(line, "STOR "); ok {
+				sent[strings.TrimPrefix(name, "/")] = true
+			}
+		}
+		assert.Len(t, sent, 2, what)
 	}
-	assert.Len(t, sent, 2)
 }
 
 // late is a connection whose first write comes a little late, as of a client that reads from a slow disk.

@@ -16,8 +16,8 @@ import (
 	"github.com/corexalgo/ftpclient/internal/partfile"
 )
 
-// Hold begins an upload to target of a server and user, with a key that tells one source from another and, with who holds it,
-// names the temporary file. Until Release, a second one of the same user on this host, in this process or another one, is
+// Hold begins an upload to target of a server and user, with a key that tells one source from another and, with who holds it and
+// the target, names the temporary file. Until Release, a second one of the same user on this host, in this process or another one, is
 // partfile.ErrInUse; on the server there is no lock.
 func Hold(server, user, target, key string) (*File, error) {
 	name := sha256.Sum256([]byte(strings.Join([]string{server, user, path.Clean(target)}, "\x00")))
@@ -34,7 +34,8 @@ func Hold(server, user, target, key string) (*File, error) {
 	}
 	// Another host, or user of this one, may well upload the same shared file, and two that write under one temporary name leave a
 	// hole where neither wrote: who has no lock in common has no name in common.
-	own := sha256.Sum256([]byte(strings.Join([]string{scheme, id, server, user, key}, "\x00")))
+	// So do two ways to write one target, which the lock takes for two.
+	own := sha256.Sum256([]byte(strings.Join([]string{scheme, id, server, user, path.Clean(target), key}, "\x00")))
 	return &File{Target: target, key: hex.EncodeToString(own[:6]), release: release}, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -67,7 +66,15 @@ func TestLocksNeedNoHomeDirectory(t *testing.T) {
 }
 
 func TestEachFolderOfLocksHasNamesOfItsOwn(t *testing.T) {
-	names := map[string]bool{}
+	hold := func(target string) string {
+		f, err := remotepart.Hold("a:21", "joe", target, "key")
+		if !assert.NoError(t, err) {
+			return ""
+		}
+		defer f.Release()
+		return f.Name()
+	}
+	all := map[string]bool{}
 	for range 2 {
 		cacheIn(t, t.TempDir())
 		base, err := os.UserCacheDir()
@@ -76,24 +83,15 @@ func TestEachFolderOfLocksHasNamesOfItsOwn(t *testing.T) {
 		require.NoError(t, os.MkdirAll(folder, 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "identity"), nil, 0o600), "what a power cut may leave")
 		var together sync.WaitGroup
-		var mu sync.Mutex
-		for i := range 8 {
-			together.Go(func() {
-				f, err := remotepart.Hold("a:21", "joe", fmt.Sprint("dir/", i), "key")
-				if assert.NoError(t, err) {
-					mu.Lock()
-					names[strings.Replace(f.Name(), fmt.Sprint(i), "", 1)] = true
-					mu.Unlock()
-					f.Release()
-				}
-			})
+		names := make([]string, 8)
+		for i := range names {
+			together.Go(func() { names[i] = hold(fmt.Sprint("dir/", i)) })
 		}
 		together.Wait()
+		for i, name := range names {
+			assert.Equal(t, name, hold(fmt.Sprint("dir/", i)), "of one folder, whoever made it")
+			all[name] = true
+		}
 	}
-	keys := map[string]bool{}
-	for name := range names {
-		parts := strings.Split(name, ".")
-		keys[parts[len(parts)-2]] = true
-	}
-	assert.Len(t, keys, 2, "%v", names)
+	assert.Len(t, all, 16)
 }
