@@ -215,3 +215,42 @@ func TestWhatWasReadAndNotSentIsSentAgain(t *testing.T) {
 		}
 	}
 }
+
+// A server that is busy has not said that it tells no sizes.
+func TestASizeThatIsRefusedForNowIsAskedForAgain(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	busy := func(after int) ftptest.Fault {
+		return ftptest.Fault{Cmd: "SIZE", Skip: after, Times: 1, Do: ftptest.Refuse, Reply: "450 Busy"}
+	}
+	for what, tt := range map[string]struct {
+		faults []ftptest.Fault
+		once   bool // the source is a reader that cannot be read again
+		moved  int64
+	}{
+		"of a short upload": {[]ftptest.Fault{{Cmd: "STOR", Times: 1, After: mib, Do: ftptest.CutDataSilently}, busy(0)}, false, 5 * mib},
+		"of what is left":   {[]ftptest.Fault{cut("STOR", 2*mib), busy(0)}, false, 4 * mib},
+		"of what was sent":  {[]ftptest.Fault{busy(0)}, true, 3 * mib},
+		"of what was here":  {[]ftptest.Fault{once("RNTO", ftptest.CutControl, ""), busy(1)}, true, 3 * mib},
+		"of what is there":  {[]ftptest.Fault{once("RNTO", ftptest.DropFinalReply, ""), busy(2)}, true, 3 * mib},
+	} {
+		srv, client := serve(t, ftptest.Options{Faults: tt.faults})
+		var result *ftpclient.Result
+		var err error
+		if tt.once {
+			result, err = client.UploadFrom(t.Context(), "srv", io.MultiReader(bytes.NewReader(content)), "g", nil)
+		} else {
+			result, err = client.Upload(t.Context(), "srv", localFile(t, content), "g", nil)
+		}
+		require.NoError(t, err, what)
+		onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+		assert.Equal(t, ftpclient.VerifiedSize, result.Verification.Method, what)
+		assert.Equal(t, len(tt.faults), srv.Stats().Faults, what)
+		assert.LessOrEqual(t, result.Transferred, tt.moved, what)
+	}
+
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{always("SIZE", ftptest.Refuse, "450 Busy")}})
+	_, err := client.Upload(t.Context(), "srv", localFile(t, content), "g", nil)
+	require.ErrorContains(t, err, "450")
+	assert.True(t, ftpclient.Retryable(err))
+	assert.NoFileExists(t, filepath.Join(srv.Dir(), "g"))
+}

@@ -15,7 +15,6 @@ import (
 	"github.com/corexalgo/ftpclient/internal/digest"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/remotepart"
-	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 	"github.com/corexalgo/ftpclient/internal/sink"
@@ -316,25 +315,21 @@ func unanswered(err error) bool {
 	return remotefs.Refused(err) != nil || errors.Is(err, session.ErrNoDigest) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// askServer asks for the server's digest. A server that is busy (450) is asked again by the RetryPolicy, for that alone: what
-// was moved need not be moved again.
+// askServer asks for the server's digest.
 func (v *verifier) askServer(ctx context.Context, s *session.Session, name string, size int64) (theirs string, err error) {
-	_, interrupted := retry.Do(ctx, retry.Policy(v.policy.withDefaults()), nil, func(ctx context.Context, _ int) (bool, error) {
-		if theirs, err = s.Hash(ctx, *v.algorithm, name, size); reply.Code(err)/100 == 4 && s.Usable() {
-			return false, retry.Transient(err)
-		}
-		return false, nil
+	err = v.ask(ctx, s, func(ctx context.Context) error {
+		theirs, err = s.Hash(ctx, *v.algorithm, name, size)
+		return err
 	})
-	if err == nil {
-		return theirs, interrupted
-	}
 	if timedOut(err) && v.mode != VerifyHash { // it may take this server for ever
 		v.asks = false
 	}
-	if interrupted != nil && ctx.Err() != nil {
-		err = interrupted
-	}
-	return "", err
+	return theirs, err
+}
+
+// ask asks a server that is busy (450) again.
+func (v *verifier) ask(ctx context.Context, s *session.Session, question func(ctx context.Context) error) error {
+	return retry.Ask(ctx, retry.Policy(v.policy.withDefaults()), s.Usable, question)
 }
 
 // readBack digests the remote file by moving it here.
@@ -396,7 +391,11 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 	u.result.Bytes, u.result.Verification = sent, Verification{}
 	proof := remotepart.Proof{Size: sent}
 	if u.opts.Verify != VerifyNone {
-		look, err := s.LookAhead(ctx, u.part.Name(), u.renaming())
+		var look session.Look
+		err := u.verifier.ask(ctx, s, func(ctx context.Context) (err error) {
+			look, err = u.part.Look(ctx, s, u.renaming())
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -73,9 +73,23 @@ func (f *File) Aside() string {
 	return f.beside(safepath.Old)
 }
 
+// Look is what the server tells of the upload, with more asked in the same write.
+func (f *File) Look(ctx context.Context, s *session.Session, ahead session.Ahead) (session.Look, error) {
+	return look(ctx, s, f.Name(), ahead)
+}
+
+// look is the session's, but for a size that is refused for now: that is an error, and says nothing of the file.
+func look(ctx context.Context, s *session.Session, name string, ahead session.Ahead) (session.Look, error) {
+	look, err := s.LookAhead(ctx, name, ahead)
+	if err == nil && reply.Code(look.SizeErr)/100 == 4 {
+		err = look.SizeErr
+	}
+	return look, err
+}
+
 // Size is how much of the upload the server holds; 0 where it holds nothing, or does not tell.
 func (f *File) Size(ctx context.Context, s *session.Session) (int64, error) {
-	look, err := s.Look(ctx, f.Name())
+	look, err := f.Look(ctx, s, session.Ahead{})
 	if err != nil || look.SizeErr != nil {
 		return 0, err
 	}
@@ -138,7 +152,7 @@ type Proof struct {
 // Find looks what became of a finished upload after a connection was lost: it is still here under its temporary name, it
 // was renamed and is done, or neither can be told.
 func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here, done bool, err error) {
-	temp, err := s.Look(ctx, f.Name())
+	temp, err := f.Look(ctx, s, session.Ahead{})
 	if err != nil {
 		return false, false, err
 	}
@@ -148,7 +162,7 @@ func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here,
 	if !f.asked || reply.Code(temp.SizeErr) != 550 {
 		return false, false, nil
 	}
-	target, err := s.Look(ctx, f.Target)
+	target, err := look(ctx, s, f.Target, session.Ahead{})
 	if err != nil || target.SizeErr != nil || target.Size != proof.Size {
 		return false, false, err
 	}

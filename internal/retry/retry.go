@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/corexalgo/ftpclient/internal/reply"
 )
 
 // A Policy bounds repetition.
@@ -58,6 +60,22 @@ func Do(ctx context.Context, p Policy, onRetry func(n int, wait time.Duration, e
 			return n, interrupted(ctx, err)
 		}
 	}
+}
+
+// Ask is Do of a question that is asked again as long as the answer is "not now" (4xx) and the connection is usable, for that alone:
+// what was moved before need not be moved again. Any other error is ask's own, for the caller to judge.
+func Ask(ctx context.Context, p Policy, usable func() bool, ask func(ctx context.Context) error) error {
+	var answer error
+	_, interrupted := Do(ctx, p, nil, func(ctx context.Context, _ int) (bool, error) {
+		if answer = ask(ctx); reply.Code(answer)/100 == 4 && usable() {
+			return false, Transient(answer)
+		}
+		return false, nil
+	})
+	if interrupted != nil && ctx.Err() != nil {
+		return interrupted
+	}
+	return answer
 }
 
 func (p Policy) withDefaults() Policy {

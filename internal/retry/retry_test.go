@@ -51,6 +51,33 @@ func TestMaxRetriesBoundsTheAttempts(t *testing.T) {
 	}
 }
 
+func TestAQuestionIsAskedAgainOnlyWhileTheAnswerIsNotNow(t *testing.T) {
+	for what, c := range map[string]struct {
+		code, asked int
+		usable      bool
+	}{
+		"not now":                      {450, 4, true},
+		"no":                           {550, 1, true},
+		"and the connection is closed": {421, 1, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			asked := 0
+			err := retry.Ask(t.Context(), retry.Policy{}, func() bool { return c.usable }, func(context.Context) error {
+				asked++
+				return answer("SIZE", c.code, what)
+			})
+			require.ErrorContains(t, err, what)
+			assert.Equal(t, c.asked, asked, what)
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := retry.Ask(ctx, retry.Policy{}, func() bool { return true }, func(context.Context) error {
+		cancel()
+		return answer("SIZE", 450, "not now")
+	})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
 func TestWithoutRetriesProgressBuysNone(t *testing.T) {
 	n, err := retry.Do(t.Context(), retry.Policy{MaxRetries: -1}, nil, func(context.Context, int) (bool, error) {
 		return true, errLost
