@@ -211,7 +211,7 @@ func (f *File) Commit(ctx context.Context, s *session.Session, follows session.A
 	f.asked = f.asked || asked
 	if r := refusal(err); r != nil {
 		if r.Command != "RNTO" {
-			return fmt.Errorf("%w: %w", ErrNoRename, err)
+			return noRename(err)
 		}
 		err = f.replace(ctx, s, err)
 	}
@@ -221,13 +221,21 @@ func (f *File) Commit(ctx context.Context, s *session.Session, follows session.A
 	return f.removeOld(ctx, s)
 }
 
+// noRename is the error of a server that refuses to rename: for good, or for now (4xx).
+func noRename(said error) error {
+	if reply.Code(said)/100 == 4 {
+		return said
+	}
+	return fmt.Errorf("%w: %w", ErrNoRename, said)
+}
+
 // replace moves the target out of the way, said being the refusal to rename over it. A ctx that ends meanwhile is given a
 // moment: between two renames there is nothing under the target's name.
 func (f *File) replace(ctx context.Context, s *session.Session, said error) error {
 	there, err := remotefs.Stat(ctx, s, f.Target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // nothing is in the way
-		return fmt.Errorf("%w: %w", ErrNoRename, said)
+		return noRename(said)
 	case err == nil && there.IsDir():
 		return fmt.Errorf("remote target is a directory: %w", said)
 	case err != nil && refusal(err) == nil:
@@ -248,7 +256,10 @@ func (f *File) replace(ctx context.Context, s *session.Session, said error) erro
 			return err
 		}
 		f.aside = false
-		return fmt.Errorf("%w: %w", ErrNoRename, said)
+		if reply.Code(err)/100 == 4 { // said is of its being there
+			return err
+		}
+		return noRename(said)
 	}
 	err = s.Rename(ctx, f.Name(), f.Target)
 	if refusal(err) != nil && s.Rename(ctx, f.Aside(), f.Target) == nil {
