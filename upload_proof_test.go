@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -253,4 +254,20 @@ func TestASizeThatIsRefusedForNowIsAskedForAgain(t *testing.T) {
 	require.ErrorContains(t, err, "450")
 	assert.True(t, ftpclient.Retryable(err))
 	assert.NoFileExists(t, filepath.Join(srv.Dir(), "g"))
+}
+
+// The old file may well have the size of the new one.
+func TestAnOldFileIsNotTakenForTheNewOneWhereTheTemporaryNameIsHidden(t *testing.T) {
+	hides := func(cmd, arg string) (string, bool) {
+		return "550 No such file", (cmd == "SIZE" || cmd == "MDTM") && strings.HasPrefix(path.Base(arg), ".")
+	}
+	for _, verify := range []ftpclient.VerifyMode{ftpclient.VerifySize, ftpclient.VerifyNone} {
+		content := randomBytes(t, 1000)
+		srv, client := serve(t, ftptest.Options{Command: hides})
+		put(t, srv, "g", randomBytes(t, 1000))
+		srv.SetFaults(once("RNTO", ftptest.CutControl, ""))
+		_, err := client.Upload(t.Context(), "srv", localFile(t, content), "g", &ftpclient.TransferOptions{Verify: verify})
+		require.NoError(t, err, verify)
+		onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+	}
 }

@@ -406,7 +406,7 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 			}
 			u.result.Verification = sizeProof(sent, look.Size)
 		}
-		proof.ModTime = look.ModTime
+		proof.Told, proof.ModTime = look.SizeErr == nil, look.ModTime
 	}
 	verification, err := u.verifier.prove(ctx, s, u.part.Name(), sent, u.source.Sum())
 	if verification.Method > u.result.Verification.Method {

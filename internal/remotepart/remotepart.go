@@ -146,6 +146,7 @@ func (f *File) Remove(ctx context.Context, s *session.Session) error {
 // A Proof is what was seen of the finished upload under its temporary name.
 type Proof struct {
 	Size    int64
+	Told    bool      // the server told it; else it is what was sent
 	ModTime time.Time // zero unknown
 }
 
@@ -159,7 +160,7 @@ func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here,
 	if temp.SizeErr == nil {
 		return temp.Size == proof.Size, false, nil
 	}
-	if !f.asked || reply.Code(temp.SizeErr) != 550 {
+	if !f.asked || !proof.Told || reply.Code(temp.SizeErr) != 550 { // which says something only where it said another thing before
 		return false, false, nil
 	}
 	target, err := look(ctx, s, f.Target, session.Ahead{})
