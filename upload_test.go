@@ -327,6 +327,17 @@ func TestAReplacedFileIsNeverLostOnAServerThatRefusesToRenameOverIt(t *testing.T
 	}
 }
 
+func TestAnOldFileThatCouldNotBeRemovedIsInNobodysWay(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{RenameRefusesExisting: true, Faults: []ftptest.Fault{always("DELE", ftptest.Refuse, "550 No deleting")}})
+	put(t, srv, "g", []byte("old"))
+	local := localFile(t, []byte("new"))
+	for range 2 {
+		_, err := client.Upload(t.Context(), "srv", local, "g", nil)
+		require.NoError(t, err)
+		assert.Equal(t, "new", string(stored(t, srv, "g")))
+	}
+}
+
 func TestAnUploadThatCannotBeRenamedLeavesTheTargetWhereItIs(t *testing.T) {
 	refusal := ftptest.Fault{Cmd: "RNFR", Path: "ftpclient-part", Do: ftptest.Refuse, Reply: "550 No"}
 	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{refusal}})

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/corexalgo/ftpclient/internal/partfile"
 )
@@ -36,7 +37,7 @@ func Hold(server, user, target, key string) (*File, error) {
 	// hole where neither wrote: who has no lock in common has no name in common.
 	// So do two ways to write one target, which the lock takes for two.
 	own := sha256.Sum256([]byte(strings.Join([]string{scheme, id, server, user, path.Clean(target), key}, "\x00")))
-	return &File{Target: target, key: hex.EncodeToString(own[:6]), release: release}, nil
+	return &File{Target: target, key: hex.EncodeToString(own[:6]), old: strconv.FormatInt(time.Now().UnixNano(), 36), release: release}, nil
 }
 
 // openFolder opens a folder of locks, which is made if it is missing.

@@ -33,8 +33,9 @@ type File struct {
 	key     string
 	renewed int
 	inPlace bool
-	asked   bool // RNTO onto Target was sent
-	aside   bool // what was under Target was, or may have been, renamed out of the way
+	asked   bool   // RNTO onto Target was sent
+	old     string // what tells the name under which the old file goes aside from those that others left
+	aside   bool   // what was under Target was, or may have been, renamed out of the way
 	release func()
 }
 
@@ -43,14 +44,14 @@ func (f *File) Name() string {
 	if f.inPlace {
 		return f.Target
 	}
-	return f.beside(safepath.Part)
-}
-
-func (f *File) beside(suffix string) string {
 	key := f.key
 	if f.renewed > 0 {
 		key += "-" + strconv.Itoa(f.renewed)
 	}
+	return f.beside(key, safepath.Part)
+}
+
+func (f *File) beside(key, suffix string) string {
 	dir, base := path.Split(f.Target)
 	return dir + safepath.Hidden(base, key, suffix)
 }
@@ -70,7 +71,7 @@ func (f *File) Aside() string {
 	if !f.aside {
 		return ""
 	}
-	return f.beside(safepath.Old)
+	return f.beside(f.key+"-"+f.old, safepath.Old)
 }
 
 // Look is what the server tells of the upload, with more asked in the same write.
