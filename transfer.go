@@ -499,5 +499,5 @@ func (u *upload) commit(ctx context.Context, s *session.Session) error {
 			return err
 		}
 	}
-	return u.part.Commit(ctx, s, u.next())
+	return u.part.Commit(ctx, s, *u.proved, u.next())
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,5 +270,34 @@ func TestAnOldFileIsNotTakenForTheNewOneWhereTheTemporaryNameIsHidden(t *testing
 		_, err := client.Upload(t.Context(), "srv", localFile(t, content), "g", &ftpclient.TransferOptions{Verify: verify})
 		require.NoError(t, err, verify)
 		onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+	}
+}
+
+// The server has not answered RNTO when its reply is given up, and does it later.
+func TestARenameThatIsDoneLateIsDone(t *testing.T) {
+	content := randomBytes(t, 100<<10)
+	for _, late := range []string{"RNFR", "RNTO"} { // of the second try: what it finds to be done
+		for _, refuses := range []bool{false, true} {
+			var seen atomic.Int32
+			var given atomic.Bool
+			release := make(chan struct{})
+			dir := t.TempDir()
+			srv, client := serve(t, ftptest.Options{Dir: dir, RenameRefusesExisting: refuses, OnCommand: func(cmd, _ string) {
+				if cmd == late && seen.Add(1) == 2 {
+					close(release)
+					for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); <-time.After(time.Millisecond) {
+						if _, err := os.Stat(filepath.Join(dir, "g")); err == nil {
+							return
+						}
+					}
+				} else if cmd == "RNTO" && given.CompareAndSwap(false, true) {
+					<-release
+				}
+			}}, impatient)
+			_, err := client.UploadFrom(t.Context(), "srv", io.MultiReader(bytes.NewReader(content)), "g", nil)
+			require.NoError(t, err, "%s %v", late, refuses)
+			onlyFile(t, filepath.Join(dir, "g"), content)
+			assert.Zero(t, srv.Stats().Commands["DELE"], "nothing was moved out of the way")
+		}
 	}
 }

@@ -203,18 +203,25 @@ func (f *File) GiveWay(ctx context.Context, s *session.Session, skip func(size i
 	return true, nil
 }
 
-// Commit gives the finished file its name. Where the server refuses to rename over a file, the old one is moved out of the
-// way and comes back if the new one cannot take its place. What follows is asked together with the rename.
-func (f *File) Commit(ctx context.Context, s *session.Session, follows session.Ahead) error {
+// Commit gives the finished file, of which proof was seen, its name. Where the server refuses to rename over a file, the old one is
+// moved out of the way and comes back if the new one cannot take its place. What follows is asked together with the rename.
+func (f *File) Commit(ctx context.Context, s *session.Session, proof Proof, follows session.Ahead) error {
 	if f.inPlace {
 		return nil
 	}
+	before := f.asked
 	asked, err := s.RenameAhead(ctx, f.Name(), f.Target, follows)
-	f.asked = f.asked || asked
-	if r := refusal(err); r != nil {
-		if r.Command != "RNTO" {
-			return noRename(err)
+	f.asked = before || asked
+	r := refusal(err)
+	if r != nil && before { // perhaps for a server that was still at it has done it by now
+		if _, done, err := f.Find(ctx, s, proof); done || err != nil {
+			return err
 		}
+	}
+	switch {
+	case r != nil && r.Command != "RNTO":
+		return noRename(err)
+	case r != nil:
 		err = f.replace(ctx, s, err)
 	}
 	if err != nil {
