@@ -301,3 +301,23 @@ func TestARenameThatIsDoneLateIsDone(t *testing.T) {
 		}
 	}
 }
+
+// A refusal is the server's word, and no proof that it did nothing.
+func TestAnOldFileThatWentAsideThoughTheServerRefusedIsSpokenOf(t *testing.T) {
+	for reply, ok := range map[string]bool{"550 Done, but": false, "451 Done, but": true} { // the second is tried again
+		srv, client := serve(t, ftptest.Options{RenameRefusesExisting: true, Faults: []ftptest.Fault{
+			{Cmd: "RNTO", Skip: 1, Times: 1, Do: ftptest.FinalReply, Reply: reply},
+		}})
+		put(t, srv, "g", []byte("old"))
+		_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", nil)
+		if ok {
+			require.NoError(t, err)
+			onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
+			continue
+		}
+		left := names(t, srv.Dir())
+		require.Len(t, left, 1)
+		require.ErrorContains(t, err, left[0])
+		onlyFile(t, filepath.Join(srv.Dir(), left[0]), []byte("old"))
+	}
+}

@@ -207,7 +207,7 @@ func (f *File) GiveWay(ctx context.Context, s *session.Session, skip func(size i
 // moved out of the way and comes back if the new one cannot take its place. What follows is asked together with the rename.
 func (f *File) Commit(ctx context.Context, s *session.Session, proof Proof, follows session.Ahead) error {
 	if f.inPlace {
-		return nil
+		return f.removeOld(ctx, s)
 	}
 	before := f.asked
 	asked, err := s.RenameAhead(ctx, f.Name(), f.Target, follows)
@@ -264,7 +264,8 @@ func (f *File) replace(ctx context.Context, s *session.Session, said error) erro
 		if refusal(err) == nil {
 			return err
 		}
-		f.aside = false
+		_, gone := remotefs.Stat(ctx, s, f.Target)
+		f.aside = gone != nil
 		if reply.Code(err)/100 == 4 { // said is of its being there
 			return err
 		}
