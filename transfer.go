@@ -235,7 +235,7 @@ func (c *Client) Upload(ctx context.Context, server, local, remote string, opts 
 // io.Seeker, which is then read from where it stands at the start; otherwise a connection that is lost once bytes of r
 // have been read is an error. Resume does not apply, and nothing is left under the temporary name, except when ctx ends or
 // the server cannot be reached any more. r must not block for ever: the call cannot return while r.Read does
-// not.
+// not. A hundred Reads in a row that give neither bytes nor an error are one, io.ErrNoProgress.
 func (c *Client) UploadFrom(ctx context.Context, server string, r io.Reader, remote string, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: server, Remote: remote}, opts)
 	if err != nil {

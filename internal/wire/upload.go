@@ -61,7 +61,7 @@ func (d *Data) ReadFrom(r io.Reader) (int64, error) {
 	defer PutBuffer(buf)
 	var total int64
 	for {
-		n, rerr := io.ReadAtLeast(src, (*buf)[:uploadBuffer], minRecord)
+		n, rerr := d.gather(src, (*buf)[:uploadBuffer])
 		wn, werr := d.Write((*buf)[:n])
 		total += int64(wn)
 		switch {
@@ -70,10 +70,41 @@ func (d *Data) ReadFrom(r io.Reader) (int64, error) {
 		case src.Err != nil:
 			d.abort() // a plain end would make half a file a whole one for the server
 			return total, src.Err
-		case rerr != nil:
+		case errors.Is(rerr, io.EOF):
 			return total, nil
+		case rerr != nil:
+			return total, d.failed(rerr)
 		}
 	}
+}
+
+// Bounds of gathering from a source that is slow, and from one that has nothing to say.
+const (
+	gatherTime = time.Second
+	maxEmpty   = 100
+)
+
+// gather reads minRecord bytes at least, or what comes within gatherTime. The context's end ends it as soon as src has given
+// something; io.EOF is src's end.
+func (d *Data) gather(src *Source, buf []byte) (n int, err error) {
+	began, empty := time.Now(), 0
+	for n < minRecord && (n == 0 || time.Since(began) < gatherTime) {
+		if err := d.opts.Ctx.Err(); err != nil {
+			return n, err
+		}
+		more, err := src.Read(buf[n:])
+		n += more
+		if empty++; more > 0 {
+			empty = 0
+		}
+		if err == nil && empty == maxEmpty {
+			err, src.Err = io.ErrNoProgress, io.ErrNoProgress
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // plainFile finds the file that the kernel can send by itself, as nothing has to see its bytes.
