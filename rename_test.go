@@ -78,3 +78,23 @@ func TestASurplusReplyIsNotTakenForThatToARename(t *testing.T) {
 		}
 	}
 }
+
+func TestARenameThatIsRefusedForNowIsNoReasonToWriteInPlace(t *testing.T) {
+	busy := func(path string, skip, times int) ftptest.Fault {
+		return ftptest.Fault{Cmd: "RNFR", Path: path, Skip: skip, Times: times, Do: ftptest.Refuse, Reply: "450 In use by another process"}
+	}
+	for what, o := range map[string]ftptest.Options{
+		"of the new one": {Faults: []ftptest.Fault{busy("ftpclient-part", 0, 3)}},
+		"of the old one": {Faults: []ftptest.Fault{busy("g", 1, 1)}, RenameRefusesExisting: true},
+		"onto its place": {Faults: []ftptest.Fault{{Cmd: "RNTO", Path: "g", Times: 1, Do: ftptest.Refuse, Reply: "451 Not now"}}, RenameRefusesExisting: true},
+	} {
+		for _, inPlace := range []bool{false, true} {
+			srv, client := serve(t, o)
+			put(t, srv, "g", []byte("old"))
+			_, err := client.Upload(t.Context(), "srv", localFile(t, []byte("new")), "g", &ftpclient.TransferOptions{InPlace: inPlace})
+			require.NoError(t, err, what)
+			onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
+			assert.NotContains(t, srv.Stats().Log, "STOR g", what)
+		}
+	}
+}

@@ -310,7 +310,7 @@ func (u *upload) run() (err error) {
 func (u *upload) hopeless(err error) bool {
 	var failed *session.SourceError
 	return !errors.Is(err, ErrAuth) && // a login more may lock the account
-		(!u.source.Resumable() || errors.As(err, &failed) || errors.Is(err, ErrMismatch))
+		(!u.source.Resumable() || errors.As(err, &failed) || errors.Is(err, ErrMismatch) || errors.Is(err, remotepart.ErrDirectory))
 }
 
 // attempt is one try with one connection: look, decide, move, prove, commit.
@@ -360,7 +360,7 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 		}
 	})
 	var failed *session.SourceError
-	if errors.As(err, &failed) {
+	if errors.As(err, &failed) || errors.Is(err, remotepart.ErrDirectory) {
 		err = retry.Permanent(err)
 	}
 	return progress || u.grew, err

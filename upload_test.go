@@ -350,11 +350,16 @@ func TestAnUploadThatCannotBeRenamedLeavesTheTargetWhereItIs(t *testing.T) {
 
 func TestADirectoryUnderTheTargetsNameIsNotMovedAway(t *testing.T) {
 	tellsItsSize := func(cmd, arg string) (string, bool) { return "213 4096", cmd == "SIZE" && arg == "g" }
-	for _, o := range []ftptest.Options{{}, {RenameRefusesExisting: true}, {RenameRefusesExisting: true, Command: tellsItsSize}} {
+	for _, o := range []ftptest.Options{
+		{}, {RenameRefusesExisting: true}, {RenameRefusesExisting: true, Command: tellsItsSize},
+		{Faults: []ftptest.Fault{always("RNTO", ftptest.Refuse, "451 Is a directory")}}, // Pure-FTPd
+	} {
 		srv, client := serve(t, o)
 		require.NoError(t, os.MkdirAll(filepath.Join(srv.Dir(), "g", "inside"), 0o755))
-		_, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("new"), "g", nil)
-		require.Error(t, err)
+		result, err := client.Upload(t.Context(), "srv", localFile(t, []byte("new")), "g", &ftpclient.TransferOptions{InPlace: true})
+		require.ErrorContains(t, err, "is a directory")
+		assert.False(t, ftpclient.Retryable(err))
+		assert.Equal(t, 1, result.Attempts)
 		assert.Equal(t, []string{"g"}, names(t, srv.Dir()))
 		assert.DirExists(t, filepath.Join(srv.Dir(), "g", "inside"))
 	}
@@ -380,26 +385,6 @@ func TestInPlaceWritesToTheTargetWhereNothingCanBeRenamed(t *testing.T) {
 	_, err = client.UploadFrom(t.Context(), "srv", io.MultiReader(bytes.NewReader(content)), "g", &ftpclient.TransferOptions{InPlace: true})
 	require.Error(t, err, "it cannot be read a second time")
 	onlyFile(t, filepath.Join(srv.Dir(), "g"), content[1:])
-}
-
-func TestARenameThatIsRefusedForNowIsNoReasonToWriteInPlace(t *testing.T) {
-	busy := func(path string, skip, times int) ftptest.Fault {
-		return ftptest.Fault{Cmd: "RNFR", Path: path, Skip: skip, Times: times, Do: ftptest.Refuse, Reply: "450 In use by another process"}
-	}
-	for what, o := range map[string]ftptest.Options{
-		"of the new one": {Faults: []ftptest.Fault{busy("ftpclient-part", 0, 3)}},
-		"of the old one": {Faults: []ftptest.Fault{busy("g", 1, 1)}, RenameRefusesExisting: true},
-		"onto its place": {Faults: []ftptest.Fault{{Cmd: "RNTO", Path: "g", Times: 1, Do: ftptest.Refuse, Reply: "451 Not now"}}, RenameRefusesExisting: true},
-	} {
-		for _, inPlace := range []bool{false, true} {
-			srv, client := serve(t, o)
-			put(t, srv, "g", []byte("old"))
-			_, err := client.Upload(t.Context(), "srv", localFile(t, []byte("new")), "g", &ftpclient.TransferOptions{InPlace: inPlace})
-			require.NoError(t, err, what)
-			onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
-			assert.NotContains(t, srv.Stats().Log, "STOR g", what)
-		}
-	}
 }
 
 func TestTheExistingPolicyHoldsForUploads(t *testing.T) {

@@ -26,6 +26,9 @@ const Overlap = 64 << 10
 // ErrNoRename is the error of a server that lets nothing be renamed.
 var ErrNoRename = errors.New("server refuses to rename the finished upload")
 
+// ErrDirectory is the error of a target that is a directory: no later try can replace it.
+var ErrDirectory = errors.New("remote target is a directory")
+
 // A File is an upload on its way to Target, made by Hold.
 type File struct {
 	Target string
@@ -246,13 +249,13 @@ func (f *File) replace(ctx context.Context, s *session.Session, said error) erro
 	case errors.Is(err, fs.ErrNotExist): // nothing is in the way
 		return noRename(said)
 	case err == nil && there.IsDir():
-		return fmt.Errorf("remote target is a directory: %w", said)
+		return fmt.Errorf("%w: %w", ErrDirectory, said)
 	case err != nil && refusal(err) == nil:
 		return err
 	case err != nil: // neither there nor absent for certain, and then a directory least of all must be moved
 		switch err := s.IsDir(ctx, f.Target); {
 		case err == nil:
-			return fmt.Errorf("remote target is a directory: %w", said)
+			return fmt.Errorf("%w: %w", ErrDirectory, said)
 		case refusal(err) == nil:
 			return err
 		}
