@@ -64,8 +64,8 @@ type TransferOptions struct {
 	// NoSync skips the flush to disk of a finished local file: faster for many small files, but after a power cut the
 	// target may be empty.
 	NoSync bool
-	// InPlace allows an upload to write to the target itself on a server that refuses to rename. A transfer that fails then
-	// leaves a part of a file under the target's name.
+	// InPlace allows an upload to write to the target itself on a server that refuses to rename, or the temporary name. A
+	// transfer that fails then leaves a part of a file under the target's name.
 	InPlace bool
 }
 
@@ -407,6 +407,8 @@ var (
 	errNoContinuing = errors.New("the server continues no uploads")
 	// errNoRewriting is the error of one that refuses REST before STOR where only that can mend what it holds.
 	errNoRewriting = errors.New("the server does not take the end of an upload again")
+	// errNoTemporary is the error of one that takes no file of the temporary name: some forbid names with a dot.
+	errNoTemporary = errors.New("the server refuses the temporary file")
 )
 
 // fallBack finds another way for a server that refuses the one that was tried.
@@ -418,7 +420,7 @@ func (u *upload) fallBack(ctx context.Context, s *session.Session, err error) (a
 	case errors.Is(err, errNoRewriting):
 		u.appends = true
 		return true, u.startOver(ctx, s, err)
-	case errors.Is(err, remotepart.ErrNoRename) && u.opts.InPlace && u.source.Repeatable():
+	case (errors.Is(err, remotepart.ErrNoRename) || errors.Is(err, errNoTemporary)) && u.opts.InPlace && u.source.Repeatable():
 		if err := u.part.Remove(ctx, s); err != nil {
 			return false, err
 		}
@@ -473,6 +475,8 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 			}
 		}
 		return u.move(ctx, s, offset)
+	case !u.part.IsInPlace() && (r.Code == 550 || r.Code == 553):
+		return fmt.Errorf("%w: %w", errNoTemporary, err)
 	}
 	return err
 }

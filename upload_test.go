@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -385,6 +386,20 @@ func TestInPlaceWritesToTheTargetWhereNothingCanBeRenamed(t *testing.T) {
 	_, err = client.UploadFrom(t.Context(), "srv", io.MultiReader(bytes.NewReader(content)), "g", &ftpclient.TransferOptions{InPlace: true})
 	require.Error(t, err, "it cannot be read a second time")
 	onlyFile(t, filepath.Join(srv.Dir(), "g"), content[1:])
+}
+
+func TestInPlaceWritesToTheTargetWhereTheTemporaryNameIsForbidden(t *testing.T) {
+	for _, code := range []string{"550", "553"} {
+		srv, client := serve(t, ftptest.Options{Command: func(cmd, arg string) (string, bool) {
+			return code + " Prohibited file name: " + arg, cmd == "STOR" && strings.HasPrefix(path.Base(arg), ".")
+		}})
+		for _, inPlace := range []bool{false, true} {
+			put(t, srv, "d/g", []byte("old"))
+			_, err := client.UploadFrom(t.Context(), "srv", io.MultiReader(strings.NewReader("new")), "d/g", &ftpclient.TransferOptions{InPlace: inPlace})
+			assert.Equal(t, inPlace, err == nil, "%s: %v", code, err)
+			onlyFile(t, filepath.Join(srv.Dir(), "d/g"), []byte(map[bool]string{false: "old", true: "new"}[inPlace]))
+		}
+	}
 }
 
 func TestTheExistingPolicyHoldsForUploads(t *testing.T) {
