@@ -95,6 +95,22 @@ func TestACopyThatFailedIsResumedAndOfAChangedSourceIsNot(t *testing.T) {
 	}
 }
 
+func TestACopyWhoseSourceCannotBeReachedIsResumedLater(t *testing.T) {
+	from, to, client := two(t, ftptest.Options{}, ftptest.Options{})
+	content := randomBytes(t, 8*mib)
+	put(t, from, "f", content)
+	from.SetFaults(ftptest.Fault{Cmd: "RETR", Times: 1, After: 5 * mib, Do: ftptest.CutBoth}, ftptest.Fault{Cmd: "CONNECT", Skip: 1, Do: ftptest.CutControl})
+	opts := &ftpclient.TransferOptions{Resume: true}
+	_, err := client.Copy(t.Context(), "a", "f", "b", "g", opts)
+	require.Error(t, err)
+	assert.Len(t, names(t, to.Dir()), 1)
+	from.SetFaults()
+	result, err := client.Copy(t.Context(), "a", "f", "b", "g", opts)
+	require.NoError(t, err)
+	assert.Positive(t, result.ResumedFrom)
+	onlyFile(t, filepath.Join(to.Dir(), "g"), content)
+}
+
 func TestASourceThatChangesWhileItIsCopiedIsCopiedAnew(t *testing.T) {
 	var from *ftptest.Server
 	content := randomBytes(t, 4*mib)

@@ -438,7 +438,7 @@ func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) 
 	err = u.provePart(ctx, s, size)
 	switch {
 	case err == nil && size == u.source.Size() && size > remotepart.Overlap && u.appends:
-		return u.rewindIf(u.startOver(ctx, s, errNoRewriting))
+		return u.rewindIf(u.startOver(ctx, s, remotepart.ErrNoRewriting))
 	case err == nil:
 		u.held = size
 		if size == u.source.Size() {

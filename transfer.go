@@ -309,8 +309,14 @@ func (u *upload) run() (err error) {
 // hopeless tells that no later call can continue what is on the server.
 func (u *upload) hopeless(err error) bool {
 	var failed *session.SourceError
-	return !errors.Is(err, ErrAuth) && // a login more may lock the account
-		(!u.source.Resumable() || errors.As(err, &failed) || errors.Is(err, ErrMismatch) || errors.Is(err, remotepart.ErrDirectory))
+	_, remote := u.source.(*remoteSource) // which an outage takes away, and not for ever
+	switch {
+	case errors.Is(err, ErrAuth): // a login more may lock the account
+		return false
+	case errors.Is(err, ErrMismatch), errors.Is(err, remotepart.ErrDirectory), errors.As(err, &failed) && !remote:
+		return true
+	}
+	return !u.source.Resumable()
 }
 
 // attempt is one try with one connection: look, decide, move, prove, commit.
@@ -402,25 +408,16 @@ func (u *upload) settleWith(e Entry) (done bool, err error) {
 	return true, nil
 }
 
-var (
-	// errNoContinuing is the error of a server that takes neither REST before STOR nor APPE.
-	errNoContinuing = errors.New("the server continues no uploads")
-	// errNoRewriting is the error of one that refuses REST before STOR where only that can mend what it holds.
-	errNoRewriting = errors.New("the server does not take the end of an upload again")
-	// errNoTemporary is the error of one that takes no file of the temporary name: some forbid names with a dot.
-	errNoTemporary = errors.New("the server refuses the temporary file")
-)
-
 // fallBack finds another way for a server that refuses the one that was tried.
 func (u *upload) fallBack(ctx context.Context, s *session.Session, err error) (again bool, _ error) {
 	switch {
-	case errors.Is(err, errNoContinuing):
+	case errors.Is(err, remotepart.ErrNoContinuing):
 		u.restarts = true
 		return true, u.startOver(ctx, s, err)
-	case errors.Is(err, errNoRewriting):
+	case errors.Is(err, remotepart.ErrNoRewriting):
 		u.appends = true
 		return true, u.startOver(ctx, s, err)
-	case (errors.Is(err, remotepart.ErrNoRename) || errors.Is(err, errNoTemporary)) && u.opts.InPlace && u.source.Repeatable():
+	case (errors.Is(err, remotepart.ErrNoRename) || errors.Is(err, remotepart.ErrNoTemporary)) && u.opts.InPlace && u.source.Repeatable():
 		if err := u.part.Remove(ctx, s); err != nil {
 			return false, err
 		}
@@ -453,9 +450,9 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 	case offset > 0 && (r.Code == 425 || r.Code == 452 || r.Code == 552 || r.Code == 553):
 		return err // neither is about continuing
 	case offset > 0 && u.appends:
-		return fmt.Errorf("%w: %w", errNoContinuing, err)
+		return fmt.Errorf("%w: %w", remotepart.ErrNoContinuing, err)
 	case offset > 0 && offset < u.held: // APPE would add what is there
-		return fmt.Errorf("%w: %w", errNoRewriting, err)
+		return fmt.Errorf("%w: %w", remotepart.ErrNoRewriting, err)
 	case offset > 0: // ProFTPD answers 451 to STOR after REST, by default
 		u.appends = true
 		return u.move(ctx, s, offset)
@@ -476,7 +473,7 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 		}
 		return u.move(ctx, s, offset)
 	case !u.part.IsInPlace() && (r.Code == 550 || r.Code == 553):
-		return fmt.Errorf("%w: %w", errNoTemporary, err)
+		return fmt.Errorf("%w: %w", remotepart.ErrNoTemporary, err)
 	}
 	return err
 }

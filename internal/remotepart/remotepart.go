@@ -23,11 +23,19 @@ import (
 // Overlap is how many bytes before the end of a partial are read back and compared before it is continued.
 const Overlap = 64 << 10
 
-// ErrNoRename is the error of a server that lets nothing be renamed.
-var ErrNoRename = errors.New("server refuses to rename the finished upload")
-
-// ErrDirectory is the error of a target that is a directory: no later try can replace it.
-var ErrDirectory = errors.New("remote target is a directory")
+// What a server may refuse.
+var (
+	// ErrNoTemporary is the error of a server that takes no file of the temporary name: some forbid names with a dot.
+	ErrNoTemporary = errors.New("the server refuses the temporary file")
+	// ErrNoContinuing is the error of one that takes neither REST before STOR nor APPE.
+	ErrNoContinuing = errors.New("the server continues no uploads")
+	// ErrNoRewriting is the error of one that refuses REST before STOR where only that can mend what it holds.
+	ErrNoRewriting = errors.New("the server does not take the end of an upload again")
+	// ErrNoRename is the error of one that lets nothing be renamed.
+	ErrNoRename = errors.New("server refuses to rename the finished upload")
+	// ErrDirectory is the error of a target that is a directory: no later try can replace it.
+	ErrDirectory = errors.New("remote target is a directory")
+)
 
 // A File is an upload on its way to Target, made by Hold.
 type File struct {
