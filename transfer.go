@@ -494,6 +494,7 @@ func (u *upload) commit(ctx context.Context, s *session.Session) error {
 		if _, err := u.settleRemote(ctx, s); err != nil {
 			return err
 		}
+		u.proved.Vacant = true
 	}
 	if u.opts.Existing == SkipExisting {
 		if gone, err := u.part.GiveWay(ctx, s, u.skip); gone || err != nil {

@@ -321,3 +321,18 @@ func TestAnOldFileThatWentAsideThoughTheServerRefusedIsSpokenOf(t *testing.T) {
 		onlyFile(t, filepath.Join(srv.Dir(), left[0]), []byte("old"))
 	}
 }
+
+// Without SIZE only the names tell, and with FailExisting nothing was there before.
+func TestAFileOfOurOwnIsNoneThatExistedWhereNoSizeIsTold(t *testing.T) {
+	content := randomBytes(t, 1000)
+	for what, fault := range map[string]ftptest.Fault{
+		"RNTO done":     once("RNTO", ftptest.DropFinalReply, ""),
+		"RNTO not done": once("RNTO", ftptest.CutControl, ""),
+	} {
+		srv, client := serve(t, ftptest.Options{HideFeatures: []string{"SIZE"}, Faults: []ftptest.Fault{fault}})
+		r := io.MultiReader(bytes.NewReader(content))
+		_, err := client.UploadFrom(t.Context(), "srv", r, "g", &ftpclient.TransferOptions{Existing: ftpclient.FailExisting})
+		require.NoError(t, err, what)
+		onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+	}
+}

@@ -160,6 +160,7 @@ type Proof struct {
 	Size    int64
 	Told    bool      // the server told it; else it is what was sent
 	ModTime time.Time // zero unknown
+	Vacant  bool      // nothing was under Target just before the rename
 }
 
 // Find looks what became of a finished upload after a connection was lost: it is still here under its temporary name, it
@@ -172,7 +173,12 @@ func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here,
 	if temp.SizeErr == nil {
 		return temp.Size == proof.Size, false, nil
 	}
-	if !f.asked || !proof.Told || reply.Code(temp.SizeErr) != 550 { // which says something only where it said another thing before
+	switch {
+	case !f.asked:
+		return false, false, nil
+	case !proof.Told && proof.Vacant:
+		return f.findUntold(ctx, s, proof)
+	case !proof.Told, reply.Code(temp.SizeErr) != 550: // which says something only where it said another thing before
 		return false, false, nil
 	}
 	target, err := look(ctx, s, f.Target, session.Ahead{})
@@ -212,6 +218,30 @@ func (f *File) GiveWay(ctx context.Context, s *session.Session, skip func(size i
 	}
 	skip(look.Size)
 	return true, nil
+}
+
+// findUntold is Find where no size is told. A target where there was none is ours if the temporary file is gone.
+func (f *File) findUntold(ctx context.Context, s *session.Session, proof Proof) (here, done bool, err error) {
+	temp, err := remotefs.Stat(ctx, s, f.Name())
+	switch {
+	case err == nil:
+		return temp.Size == proof.Size, false, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, false, lost(err)
+	}
+	target, err := remotefs.Stat(ctx, s, f.Target)
+	if err != nil {
+		return false, false, lost(err)
+	}
+	return false, target.Mode.IsRegular() && (target.Size < 0 || target.Size == proof.Size), nil
+}
+
+// lost is err if it is one of the connection, and says nothing of what was asked.
+func lost(err error) error {
+	if refusal(err) != nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Commit gives the finished file, of which proof was seen, its name. Where the server refuses to rename over a file, the old one is
