@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/corexalgo/ftpclient/internal/digest"
 	"github.com/corexalgo/ftpclient/internal/partfile"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/remotepart"
@@ -265,6 +266,9 @@ func (t *transfer) skipsSame(root *os.Root, base string, size int64, modTime tim
 	}
 	info, err := root.Lstat(base)
 	if err != nil || !info.Mode().IsRegular() || info.Size() != size || !sameTime(info.ModTime(), modTime) {
+		return false
+	}
+	if want := t.opts.expected(); want.Digest != "" && !digest.FileIs(t.ctx, root, base, want.Algorithm, want.Digest) {
 		return false
 	}
 	t.skip(size)

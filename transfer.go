@@ -76,8 +76,9 @@ type ExistingPolicy int
 const (
 	// Overwrite replaces it, at once and as a whole.
 	Overwrite ExistingPolicy = iota
-	// SkipSame keeps it if it has the source's size and modification time (to the second), and replaces it otherwise. It
-	// implies PreserveTime: that is what makes the next call find it to be the same.
+	// SkipSame keeps it if it has the source's size and modification time (to the second), and replaces it otherwise. Where a
+	// digest is expected, the local file (of a copy, the one that is copied) must have it, too, and is read for that. It implies
+	// PreserveTime: that is what makes the next call find it to be the same.
 	SkipSame
 	// SkipExisting keeps it, whatever it is.
 	SkipExisting
@@ -374,7 +375,7 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 
 // settle applies the ExistingPolicy, once.
 func (u *upload) settle(ctx context.Context, s *session.Session) (done bool, err error) {
-	if u.settled || u.place.absent {
+	if u.settled || u.place.absent || u.opts.Existing == Overwrite {
 		return false, nil
 	}
 	done, err = u.settleRemote(ctx, s)
@@ -383,9 +384,6 @@ func (u *upload) settle(ctx context.Context, s *session.Session) (done bool, err
 }
 
 func (u *upload) settleRemote(ctx context.Context, s *session.Session) (done bool, err error) {
-	if u.opts.Existing == Overwrite {
-		return false, nil
-	}
 	e, err := remotefs.Stat(ctx, s, u.remote)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -403,6 +401,11 @@ func (u *upload) settleWith(e Entry) (done bool, err error) {
 		return false, fmt.Errorf("remote target: %w", fs.ErrExist)
 	case u.opts.Existing == SkipSame && (e.Size != u.source.Size() || !sameTime(e.ModTime, u.source.ModTime())):
 		return false, nil
+	}
+	if want := u.opts.expected(); u.opts.Existing == SkipSame && want.Digest != "" {
+		if is, err := source.Is(u.ctx, u.source, want.Algorithm, want.Digest); !is || err != nil {
+			return false, err
+		}
 	}
 	u.skip(e.Size)
 	return true, nil

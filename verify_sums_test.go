@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -67,4 +68,55 @@ func TestChecksumsMoveIntoAFolderUnlessTheirNamesLeadOutOfIt(t *testing.T) {
 	got := ftpclient.Checksums{"a": sum, "d/../b": sum, "../c": sum, "d/../../e": sum, "/f": sum, "..": sum, "...": sum}.In("/pub")
 	assert.Equal(t, ftpclient.Checksums{"/pub/a": sum, "/pub/b": sum, "../c": sum, "d/../../e": sum, "/f": sum, "..": sum, "/pub/...": sum}, got)
 	assert.Contains(t, ftpclient.Checksums{"a": sum}.In("."), "a")
+}
+
+// A disk that flips a bit leaves size and time as they are.
+func TestAFileThatLooksTheSameIsNotIfItIsNotWhatIsExpected(t *testing.T) {
+	content, flipped := randomBytes(t, 1000), randomBytes(t, 1000)
+	flipped[0] = content[0] ^ 1
+	type call func(client *ftpclient.Client, local string, opts *ftpclient.TransferOptions) (*ftpclient.Result, error)
+	download := func(client *ftpclient.Client, local string, opts *ftpclient.TransferOptions) (*ftpclient.Result, error) {
+		return client.Download(t.Context(), "a", "g", local, opts)
+	}
+	upload := func(client *ftpclient.Client, local string, opts *ftpclient.TransferOptions) (*ftpclient.Result, error) {
+		return client.Upload(t.Context(), "a", local, "g", opts)
+	}
+	duplicate := func(client *ftpclient.Client, _ string, opts *ftpclient.TransferOptions) (*ftpclient.Result, error) {
+		return client.Copy(t.Context(), "b", "g", "a", "g", opts)
+	}
+	for what, tt := range map[string]struct {
+		call    call
+		here    []byte // the local file, and the other server's
+		expects []byte // nil: nothing
+		skipped bool
+		err     error
+	}{
+		"download": {download, content, content, true, nil}, "of another": {download, flipped, content, false, nil}, "of any": {download, flipped, nil, true, nil},
+		"upload": {upload, content, content, true, nil}, "from another": {upload, flipped, content, false, ftpclient.ErrMismatch}, "from any": {upload, flipped, nil, true, nil},
+		"copy": {duplicate, content, content, true, nil}, "copy of another": {duplicate, flipped, content, false, ftpclient.ErrMismatch}, "copy of any": {duplicate, flipped, nil, true, nil},
+	} {
+		there, other, client := two(t, ftptest.Options{}, ftptest.Options{})
+		local := localFile(t, tt.here)
+		put(t, there, "g", content)
+		put(t, other, "g", tt.here)
+		at := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+		for _, name := range []string{local, filepath.Join(there.Dir(), "g"), filepath.Join(other.Dir(), "g")} {
+			require.NoError(t, os.Chtimes(name, at, at))
+		}
+		opts := &ftpclient.TransferOptions{Existing: ftpclient.SkipSame}
+		if tt.expects != nil {
+			opts.SHA256 = sha(tt.expects)
+		}
+		result, err := tt.call(client, local, opts)
+		assert.Equal(t, tt.skipped, result.Skipped, what)
+		if tt.err != nil {
+			require.ErrorIs(t, err, tt.err, what)
+		} else {
+			require.NoError(t, err, what)
+		}
+		assert.Equal(t, content, stored(t, there, "g"), what)
+		if what == "of another" {
+			onlyFile(t, local, content)
+		}
+	}
 }

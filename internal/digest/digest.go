@@ -12,6 +12,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"os"
 	"strings"
 )
 
@@ -60,6 +61,30 @@ func Strength(name string) int {
 		}
 	}
 	return 0
+}
+
+// Is tells whether what r has to its end is of that digest, in lowercase hex, by the algorithm of that name.
+func Is(ctx context.Context, r io.Reader, algorithm, digest string) (bool, error) {
+	a, ok := ByName(algorithm)
+	if !ok {
+		return false, nil
+	}
+	h := a.New()
+	if _, err := Copy(ctx, h, r); err != nil {
+		return false, err
+	}
+	return hex.EncodeToString(h.Sum(nil)) == digest, nil
+}
+
+// FileIs is Is of a local file; one that cannot be read is not.
+func FileIs(ctx context.Context, root *os.Root, name, algorithm, digest string) bool {
+	f, err := root.Open(name)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	is, err := Is(ctx, f, algorithm, digest)
+	return is && err == nil
 }
 
 // Copy reads r to its end into h, and stops when ctx ends: a large file takes a while.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/corexalgo/ftpclient/internal/digest"
 )
 
 // A Source is read once from some offset on, and again if a connection is lost.
@@ -28,6 +30,14 @@ type Source interface {
 	Check() error                   // nil if the source is whole and what it was at the start
 	Watch(newHash func() hash.Hash) // before the first Rewind: hashes all content; further calls do nothing
 	Sum() []byte                    // of the watching hash, of all content up to Offset; nil: none watches
+}
+
+// Is tells whether all of s is of that digest, in lowercase hex, by the algorithm of that name.
+func Is(ctx context.Context, s Source, algorithm, sum string) (bool, error) {
+	if err := s.Rewind(ctx, 0); err != nil {
+		return false, err
+	}
+	return digest.Is(ctx, s.Content(), algorithm, sum)
 }
 
 // A File is a local regular file.
