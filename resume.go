@@ -435,7 +435,7 @@ func (u *upload) decide(ctx context.Context, s *session.Session) (int64, error) 
 	if !u.source.Resumable() || u.restarts || (!u.opts.Resume && !u.started) {
 		return u.rewind(0)
 	}
-	size, err := u.part.Size(ctx, s)
+	size, err := u.part.Size(ctx, s, !u.started)
 	if err != nil || size == 0 {
 		return u.rewindIf(err)
 	}

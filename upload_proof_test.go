@@ -3,6 +3,7 @@ package ftpclient_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -335,4 +336,28 @@ func TestAFileOfOurOwnIsNoneThatExistedWhereNoSizeIsTold(t *testing.T) {
 		require.NoError(t, err, what)
 		onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
 	}
+}
+
+func TestWhatACallLeftUnderAnotherTemporaryNameIsContinued(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	srv, client := serve(t, ftptest.Options{})
+	local := localFile(t, content)
+	resume := &ftpclient.TransferOptions{Resume: true, Retry: never()}
+	put(t, srv, leaveUpload(t, srv, client, local), randomBytes(t, 2*mib)) // of something else
+	srv.SetFaults(cut("STOR", 2*mib))
+	_, err := client.Upload(t.Context(), "srv", local, "g", resume)
+	require.Error(t, err)
+	result, err := client.Upload(t.Context(), "srv", local, "g", resume)
+	require.NoError(t, err)
+	assert.EqualValues(t, 2*mib, result.ResumedFrom)
+	onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+
+	trips := map[bool]int{} // where nothing was left
+	for _, resumes := range []bool{false, true} {
+		srv.ResetStats()
+		_, err = client.Upload(t.Context(), "srv", local, fmt.Sprint("h", resumes), &ftpclient.TransferOptions{Resume: resumes})
+		require.NoError(t, err)
+		trips[resumes] = srv.Stats().RoundTrips
+	}
+	assert.LessOrEqual(t, trips[true], trips[false]+1, "both names are asked for at once")
 }

@@ -99,13 +99,29 @@ func look(ctx context.Context, s *session.Session, name string, ahead session.Ah
 	return look, err
 }
 
-// Size is how much of the upload the server holds; 0 where it holds nothing, or does not tell.
-func (f *File) Size(ctx context.Context, s *session.Session) (int64, error) {
-	look, err := f.Look(ctx, s, session.Ahead{})
-	if err != nil || look.SizeErr != nil {
+// Size is how much of the upload the server holds; 0 where it holds nothing, or does not tell. What an earlier call left may also
+// be under the name that this one would renew to.
+func (f *File) Size(ctx context.Context, s *session.Session, earlier bool) (int64, error) {
+	names := []string{f.Name()}
+	if earlier {
+		renewed := *f
+		renewed.Renew()
+		names = append(names, renewed.Name())
+	}
+	looks, err := s.Looks(ctx, names...)
+	if err != nil {
 		return 0, err
 	}
-	return look.Size, nil
+	for i, look := range looks {
+		switch {
+		case reply.Code(look.SizeErr)/100 == 4:
+			return 0, look.SizeErr
+		case look.SizeErr == nil && look.Size > 0:
+			f.renewed += i
+			return look.Size, nil
+		}
+	}
+	return 0, nil
 }
 
 // ErrDiffers is the error of a partial that is not the beginning of the source.

@@ -27,6 +27,28 @@ func (s *Session) Look(ctx context.Context, path string) (Look, error) {
 	return s.LookAhead(ctx, path, Ahead{})
 }
 
+// Looks is Look of several files in one round trip.
+func (s *Session) Looks(ctx context.Context, paths ...string) (looks []Look, err error) {
+	err = s.do(ctx, func() error {
+		var lines []string
+		for _, path := range paths {
+			asks, err := s.lookLines(path)
+			if err != nil {
+				return err
+			}
+			lines = append(lines, asks...)
+		}
+		replies, err := s.exchange(lines...)
+		for ; err == nil && len(replies) > 1; replies = replies[2:] {
+			var look Look
+			look, err = readLook(replies[0], replies[1])
+			looks = append(looks, look)
+		}
+		return err
+	})
+	return looks, err
+}
+
 func (s *Session) lookLines(path string) ([]string, error) {
 	size, err := s.line("SIZE", path)
 	if err != nil {
