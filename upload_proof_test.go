@@ -304,6 +304,21 @@ func TestARenameThatIsDoneLateIsDone(t *testing.T) {
 }
 
 // A refusal is the server's word, and no proof that it did nothing.
+func TestARenameThatWasDoneThoughTheServerRefusedIsDone(t *testing.T) {
+	for _, reply := range []string{"550 Odd", "451 Odd"} {
+		for _, policy := range []ftpclient.ExistingPolicy{ftpclient.Overwrite, ftpclient.FailExisting} { // with and without RNFR ahead
+			srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{once("RNTO", ftptest.FinalReply, reply)}})
+			if policy == ftpclient.Overwrite {
+				put(t, srv, "g", []byte("old"))
+			}
+			_, err := client.UploadFrom(t.Context(), "srv", io.MultiReader(strings.NewReader("new")), "g", &ftpclient.TransferOptions{Existing: policy})
+			require.NoError(t, err, reply)
+			onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
+			assert.Equal(t, 1, srv.Stats().Commands["RNTO"], reply)
+		}
+	}
+}
+
 func TestAnOldFileThatWentAsideThoughTheServerRefusedIsSpokenOf(t *testing.T) {
 	for reply, ok := range map[string]bool{"550 Done, but": false, "451 Done, but": true} { // the second is tried again
 		srv, client := serve(t, ftptest.Options{RenameRefusesExisting: true, Faults: []ftptest.Fault{

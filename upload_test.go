@@ -352,7 +352,9 @@ func TestAnUploadThatCannotBeRenamedLeavesTheTargetWhereItIs(t *testing.T) {
 func TestADirectoryUnderTheTargetsNameIsNotMovedAway(t *testing.T) {
 	tellsItsSize := func(cmd, arg string) (string, bool) { return "213 4096", cmd == "SIZE" && arg == "g" }
 	for _, o := range []ftptest.Options{
-		{}, {RenameRefusesExisting: true}, {RenameRefusesExisting: true, Command: tellsItsSize},
+		{},
+		{RenameRefusesExisting: true},
+		{RenameRefusesExisting: true, Command: tellsItsSize},
 		{Faults: []ftptest.Fault{always("RNTO", ftptest.Refuse, "451 Is a directory")}}, // Pure-FTPd
 	} {
 		srv, client := serve(t, o)

@@ -3,6 +3,7 @@
 package remotepart_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,13 +67,13 @@ func TestLocksNeedNoHomeDirectory(t *testing.T) {
 }
 
 func TestEachFolderOfLocksHasNamesOfItsOwn(t *testing.T) {
-	hold := func(target string) string {
+	hold := func(target string) (string, error) {
 		f, err := remotepart.Hold("a:21", "joe", target, "key")
-		if !assert.NoError(t, err) {
-			return ""
+		if err != nil {
+			return "", err
 		}
 		defer f.Release()
-		return f.Name()
+		return f.Name(), nil
 	}
 	all := map[string]bool{}
 	for range 2 {
@@ -83,13 +84,16 @@ func TestEachFolderOfLocksHasNamesOfItsOwn(t *testing.T) {
 		require.NoError(t, os.MkdirAll(folder, 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "identity"), nil, 0o600), "what a power cut may leave")
 		var together sync.WaitGroup
-		names := make([]string, 8)
+		names, errs := make([]string, 8), make([]error, 8)
 		for i := range names {
-			together.Go(func() { names[i] = hold(fmt.Sprint("dir/", i)) })
+			together.Go(func() { names[i], errs[i] = hold(fmt.Sprint("dir/", i)) })
 		}
 		together.Wait()
+		require.NoError(t, errors.Join(errs...))
 		for i, name := range names {
-			assert.Equal(t, name, hold(fmt.Sprint("dir/", i)), "of one folder, whoever made it")
+			again, err := hold(fmt.Sprint("dir/", i))
+			require.NoError(t, err)
+			assert.Equal(t, name, again, "of one folder, whoever made it")
 			all[name] = true
 		}
 	}

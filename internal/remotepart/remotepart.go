@@ -179,7 +179,7 @@ type Proof struct {
 	Vacant  bool      // nothing was under Target just before the rename
 }
 
-// Find looks what became of a finished upload after a connection was lost: it is still here under its temporary name, it
+// Find looks what became of a finished upload after a connection was lost, or a rename refused: it is still here under its temporary name, it
 // was renamed and is done, or neither can be told.
 func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here, done bool, err error) {
 	temp, err := f.Look(ctx, s, session.Ahead{})
@@ -255,7 +255,7 @@ func (f *File) findUntold(ctx context.Context, s *session.Session, proof Proof) 
 // lost is err if it is one of the connection, and says nothing of what was asked.
 func lost(err error) error {
 	if refusal(err) != nil || errors.Is(err, fs.ErrNotExist) {
-		return nil
+		err = nil
 	}
 	return err
 }
@@ -266,11 +266,10 @@ func (f *File) Commit(ctx context.Context, s *session.Session, proof Proof, foll
 	if f.inPlace {
 		return f.removeOld(ctx, s)
 	}
-	before := f.asked
 	asked, err := s.RenameAhead(ctx, f.Name(), f.Target, follows)
-	f.asked = before || asked
+	f.asked = f.asked || asked
 	r := refusal(err)
-	if r != nil && before { // perhaps for a server that was still at it has done it by now
+	if r != nil && f.asked { // it may be done all the same, or by a server that was still at what was asked before
 		if _, done, err := f.Find(ctx, s, proof); done || err != nil {
 			return err
 		}
