@@ -4,6 +4,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,6 +96,31 @@ func TestARenameThatIsRefusedForNowIsNoReasonToWriteInPlace(t *testing.T) {
 			require.NoError(t, err, what)
 			onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
 			assert.NotContains(t, srv.Stats().Log, "STOR g", what)
+		}
+	}
+}
+
+func TestAnOldFileThatCouldNotBeRemovedIsInNobodysWay(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{RenameRefusesExisting: true, Faults: []ftptest.Fault{always("DELE", ftptest.Refuse, "550 No deleting")}})
+	put(t, srv, "g", []byte("old"))
+	local := localFile(t, []byte("new"))
+	for range 2 {
+		_, err := client.Upload(t.Context(), "srv", local, "g", nil)
+		require.NoError(t, err)
+		assert.Equal(t, "new", string(stored(t, srv, "g")))
+	}
+}
+
+func TestInPlaceWritesToTheTargetWhereTheTemporaryNameIsForbidden(t *testing.T) {
+	for _, code := range []string{"550", "553"} {
+		srv, client := serve(t, ftptest.Options{Command: func(cmd, arg string) (string, bool) {
+			return code + " Prohibited file name: " + arg, cmd == "STOR" && strings.HasPrefix(path.Base(arg), ".")
+		}})
+		for _, inPlace := range []bool{false, true} {
+			put(t, srv, "d/g", []byte("old"))
+			_, err := client.UploadFrom(t.Context(), "srv", io.MultiReader(strings.NewReader("new")), "d/g", &ftpclient.TransferOptions{InPlace: inPlace})
+			assert.Equal(t, inPlace, err == nil, "%s: %v", code, err)
+			onlyFile(t, filepath.Join(srv.Dir(), "d/g"), []byte(map[bool]string{false: "old", true: "new"}[inPlace]))
 		}
 	}
 }

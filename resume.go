@@ -275,6 +275,15 @@ func (t *transfer) skipsSame(root *os.Root, base string, size int64, modTime tim
 	return true
 }
 
+// skip says that the target stays as it is.
+func (t *transfer) skip(size int64) {
+	t.result.Skipped, t.result.Bytes, t.result.Verification = true, max(size, 0), Verification{} // a directory has no size
+	t.result.SkipReason = "exists"
+	if t.opts.Existing == SkipSame {
+		t.result.SkipReason = "same size and time"
+	}
+}
+
 // sameTime compares modification times to the second, which is what MDTM, MFMT and most file systems agree on.
 func sameTime(a, b time.Time) bool {
 	return !a.IsZero() && !b.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))

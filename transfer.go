@@ -176,15 +176,6 @@ func (t *transfer) moving(moved func(n int)) session.TransferOptions {
 	return session.TransferOptions{Limits: []*rate.Limiter{t.limit}, Moved: moved}
 }
 
-// skip says that the target stays as it is.
-func (t *transfer) skip(size int64) {
-	t.result.Skipped, t.result.Bytes, t.result.Verification = true, max(size, 0), Verification{} // a directory has no size
-	t.result.SkipReason = "exists"
-	if t.opts.Existing == SkipSame {
-		t.result.SkipReason = "same size and time"
-	}
-}
-
 func (t *transfer) preservesTime() bool { return t.opts.PreserveTime || t.opts.Existing == SkipSame }
 
 // dates tells whether the file is given the source's time.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -328,17 +327,6 @@ func TestAReplacedFileIsNeverLostOnAServerThatRefusesToRenameOverIt(t *testing.T
 	}
 }
 
-func TestAnOldFileThatCouldNotBeRemovedIsInNobodysWay(t *testing.T) {
-	srv, client := serve(t, ftptest.Options{RenameRefusesExisting: true, Faults: []ftptest.Fault{always("DELE", ftptest.Refuse, "550 No deleting")}})
-	put(t, srv, "g", []byte("old"))
-	local := localFile(t, []byte("new"))
-	for range 2 {
-		_, err := client.Upload(t.Context(), "srv", local, "g", nil)
-		require.NoError(t, err)
-		assert.Equal(t, "new", string(stored(t, srv, "g")))
-	}
-}
-
 func TestAnUploadThatCannotBeRenamedLeavesTheTargetWhereItIs(t *testing.T) {
 	refusal := ftptest.Fault{Cmd: "RNFR", Path: "ftpclient-part", Do: ftptest.Refuse, Reply: "550 No"}
 	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{refusal}})
@@ -388,20 +376,6 @@ func TestInPlaceWritesToTheTargetWhereNothingCanBeRenamed(t *testing.T) {
 	_, err = client.UploadFrom(t.Context(), "srv", io.MultiReader(bytes.NewReader(content)), "g", &ftpclient.TransferOptions{InPlace: true})
 	require.Error(t, err, "it cannot be read a second time")
 	onlyFile(t, filepath.Join(srv.Dir(), "g"), content[1:])
-}
-
-func TestInPlaceWritesToTheTargetWhereTheTemporaryNameIsForbidden(t *testing.T) {
-	for _, code := range []string{"550", "553"} {
-		srv, client := serve(t, ftptest.Options{Command: func(cmd, arg string) (string, bool) {
-			return code + " Prohibited file name: " + arg, cmd == "STOR" && strings.HasPrefix(path.Base(arg), ".")
-		}})
-		for _, inPlace := range []bool{false, true} {
-			put(t, srv, "d/g", []byte("old"))
-			_, err := client.UploadFrom(t.Context(), "srv", io.MultiReader(strings.NewReader("new")), "d/g", &ftpclient.TransferOptions{InPlace: inPlace})
-			assert.Equal(t, inPlace, err == nil, "%s: %v", code, err)
-			onlyFile(t, filepath.Join(srv.Dir(), "d/g"), []byte(map[bool]string{false: "old", true: "new"}[inPlace]))
-		}
-	}
 }
 
 func TestTheExistingPolicyHoldsForUploads(t *testing.T) {
