@@ -179,8 +179,8 @@ type Proof struct {
 	Vacant  bool      // nothing was under Target just before the rename
 }
 
-// Find looks what became of a finished upload after a connection was lost, or a rename refused: it is still here under its temporary name, it
-// was renamed and is done, or neither can be told.
+// Find looks what became of a finished upload after a connection was lost, or a rename refused: it is still here under its
+// temporary name, it was renamed and is done, or neither can be told.
 func (f *File) Find(ctx context.Context, s *session.Session, proof Proof) (here, done bool, err error) {
 	temp, err := f.Look(ctx, s, session.Ahead{})
 	if err != nil {
