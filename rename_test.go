@@ -100,6 +100,20 @@ func TestARenameThatIsRefusedForNowIsNoReasonToWriteInPlace(t *testing.T) {
 	}
 }
 
+// Pure-FTPd says 451 to each rename that fails, for whatever reason.
+func TestARenameThatIsRefusedForNowAgainAndAgainIsRefused(t *testing.T) {
+	for _, inPlace := range []bool{false, true} {
+		srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{always("RNTO", ftptest.Refuse, "451 Rename/move failure: Operation not permitted")}})
+		_, err := client.Upload(t.Context(), "srv", localFile(t, []byte("new")), "g", &ftpclient.TransferOptions{InPlace: inPlace})
+		if inPlace {
+			require.NoError(t, err)
+			onlyFile(t, filepath.Join(srv.Dir(), "g"), []byte("new"))
+		} else {
+			require.ErrorContains(t, err, "refuses to rename")
+		}
+	}
+}
+
 func TestAnOldFileThatCouldNotBeRemovedIsInNobodysWay(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{RenameRefusesExisting: true, Faults: []ftptest.Fault{always("DELE", ftptest.Refuse, "550 No deleting")}})
 	put(t, srv, "g", []byte("old"))

@@ -323,7 +323,9 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 			case done || err != nil:
 				return err
 			case here:
-				return u.commit(ctx, s)
+				if again, err := u.fallBack(ctx, s, u.commit(ctx, s)); !again {
+					return err
+				}
 			}
 			u.proved = nil
 		}
@@ -348,11 +350,7 @@ func (u *upload) attempt(ctx context.Context, n int) (progress bool, err error) 
 			if err == nil {
 				err = u.commit(ctx, s)
 			}
-			again, ferr := u.fallBack(ctx, s, err)
-			if ferr != nil {
-				return ferr
-			}
-			if !again {
+			if again, err := u.fallBack(ctx, s, err); !again {
 				return err
 			}
 		}
@@ -402,24 +400,24 @@ func (u *upload) settleWith(e Entry) (done bool, err error) {
 	return true, nil
 }
 
-// fallBack finds another way for a server that refuses the one that was tried.
+// fallBack finds another way for a server that refuses, by err, the one that was tried. Without one the error is err, or none.
 func (u *upload) fallBack(ctx context.Context, s *session.Session, err error) (again bool, _ error) {
 	switch {
 	case errors.Is(err, remotepart.ErrNoContinuing):
 		u.restarts = true
-		return true, u.startOver(ctx, s, err)
+		err = u.startOver(ctx, s, err)
 	case errors.Is(err, remotepart.ErrNoRewriting):
 		u.appends = true
-		return true, u.startOver(ctx, s, err)
+		err = u.startOver(ctx, s, err)
 	case (errors.Is(err, remotepart.ErrNoRename) || errors.Is(err, remotepart.ErrNoTemporary)) && u.opts.InPlace && u.source.Repeatable():
-		if err := u.part.Remove(ctx, s); err != nil {
-			return false, err
+		if err = u.part.Remove(ctx, s); err == nil {
+			u.part.InPlace()
+			u.restarts, u.proved = true, nil
 		}
-		u.part.InPlace()
-		u.restarts, u.proved = true, nil
-		return true, nil
+	default:
+		return false, err
 	}
-	return false, nil
+	return err == nil, err
 }
 
 // move sends the source from offset on.

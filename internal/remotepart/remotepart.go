@@ -41,13 +41,14 @@ var (
 type File struct {
 	Target string
 
-	key     string
-	renewed int
-	inPlace bool
-	asked   bool   // RNTO onto Target was sent
-	old     string // what tells the name under which the old file goes aside from those that others left
-	aside   bool   // what was under Target was, or may have been, renamed out of the way
-	release func()
+	key      string
+	renewed  int
+	inPlace  bool
+	asked    bool   // RNTO onto Target was sent
+	refusals int    // of the rename
+	old      string // what tells the name under which the old file goes aside from those that others left
+	aside    bool   // what was under Target was, or may have been, renamed out of the way
+	release  func()
 }
 
 // Name is the temporary remote name, hidden, beside the target; or the target, after InPlace.
@@ -276,7 +277,7 @@ func (f *File) Commit(ctx context.Context, s *session.Session, proof Proof, foll
 	}
 	switch {
 	case r != nil && r.Command != "RNTO":
-		return noRename(err)
+		return f.noRename(err)
 	case r != nil:
 		err = f.replace(ctx, s, err)
 	}
@@ -286,13 +287,17 @@ func (f *File) Commit(ctx context.Context, s *session.Session, proof Proof, foll
 	return f.removeOld(ctx, s)
 }
 
-// noRename is the error of a server that refuses to rename: for good, or for now (4xx).
-func noRename(said error) error {
-	if reply.Code(said)/100 == 4 {
+// noRename is the error of a server that refuses to rename: for good, or for now (4xx). Pure-FTPd says 451 whatever is the matter, so
+// one more after some others is for good.
+func (f *File) noRename(said error) error {
+	if f.refusals++; reply.Code(said)/100 == 4 && f.refusals <= maxRefusals {
 		return said
 	}
 	return fmt.Errorf("%w: %w", ErrNoRename, said)
 }
+
+// maxRefusals is how often a rename is tried that is refused for now.
+const maxRefusals = 3
 
 // replace moves the target out of the way, said being the refusal to rename over it. A ctx that ends meanwhile is given a
 // moment: between two renames there is nothing under the target's name.
@@ -300,7 +305,7 @@ func (f *File) replace(ctx context.Context, s *session.Session, said error) erro
 	there, err := remotefs.Stat(ctx, s, f.Target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // nothing is in the way
-		return noRename(said)
+		return f.noRename(said)
 	case err == nil && there.IsDir():
 		return fmt.Errorf("%w: %w", ErrDirectory, said)
 	case err != nil && refusal(err) == nil:
@@ -325,7 +330,7 @@ func (f *File) replace(ctx context.Context, s *session.Session, said error) erro
 		if reply.Code(err)/100 == 4 { // said is of its being there
 			return err
 		}
-		return noRename(said)
+		return f.noRename(said)
 	}
 	err = s.Rename(ctx, f.Name(), f.Target)
 	if refusal(err) != nil && s.Rename(ctx, f.Aside(), f.Target) == nil {
