@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -435,5 +436,34 @@ func TestACancelledCallEndsAtOnceWithTheContextsError(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, "%+v", fault)
 		assert.Less(t, time.Since(begun), 500*time.Millisecond, "%+v: the context ends after 200", fault)
 		require.NotErrorIs(t, err, fs.ErrClosed)
+	}
+}
+
+func TestACallThatDoesNotBeginHasAResultToo(t *testing.T) {
+	_, client := serve(t, ftptest.Options{})
+	for what, call := range map[string]func() (*ftpclient.Result, error){
+		"unknown server": func() (*ftpclient.Result, error) { return client.Download(t.Context(), "none", "f", "g", nil) },
+		"no name":        func() (*ftpclient.Result, error) { return client.DownloadTo(t.Context(), "srv", "", io.Discard, nil) },
+		"upload":         func() (*ftpclient.Result, error) { return client.Upload(t.Context(), "srv", "f", "", nil) },
+		"stream": func() (*ftpclient.Result, error) {
+			return client.UploadFrom(t.Context(), "none", strings.NewReader(""), "f", nil)
+		},
+		"copy": func() (*ftpclient.Result, error) { return client.Copy(t.Context(), "srv", "f", "none", "g", nil) },
+	} {
+		result, err := call()
+		require.Error(t, err, what)
+		require.NotNil(t, result, what)
+		assert.Zero(t, result.Bytes, what)
+	}
+}
+
+func TestAnErrorIsAnotherWhoseFieldsItHas(t *testing.T) {
+	e := &ftpclient.Error{Op: "stat", Server: "s", Path: "f", Code: 550, Message: "no", Err: fs.ErrNotExist}
+	same := *e
+	for _, target := range []*ftpclient.Error{{}, &same, {Message: "no"}, {Err: fs.ErrNotExist}, {Op: "stat", Code: 550}} {
+		assert.ErrorIs(t, e, target)
+	}
+	for _, target := range []*ftpclient.Error{{Message: "yes"}, {Err: fs.ErrExist}, {Code: 530}, {Path: "g"}} {
+		assert.NotErrorIs(t, e, target)
 	}
 }

@@ -27,7 +27,7 @@ import (
 func (c *Client) Copy(ctx context.Context, fromServer, from, toServer, to string, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: toServer, Remote: to}, opts)
 	if err != nil {
-		return nil, err
+		return t.result, err
 	}
 	return t.call(func() error { return t.copyFrom(fromServer, from) })
 }

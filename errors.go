@@ -64,7 +64,8 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && (t.Op == "" || t.Op == e.Op) && (t.Server == "" || t.Server == e.Server) &&
-		(t.Path == "" || t.Path == e.Path) && (t.Code == 0 || t.Code == e.Code) && t.Message == "" && t.Err == nil
+		(t.Path == "" || t.Path == e.Path) && (t.Code == 0 || t.Code == e.Code) && (t.Message == "" || t.Message == e.Message) &&
+		(t.Err == nil || errors.Is(e.Err, t.Err))
 }
 
 // Retryable reports whether the same call may succeed when it is made again later: the line or the server failed in a

@@ -216,7 +216,7 @@ func (p *Plan) String() string {
 	}
 	_ = w.Flush() // into memory
 	for _, f := range p.Faults {
-		fmt.Fprintf(&b, "cannot read %s: %s\n", reply.Printable(f.Path), reply.Printable(f.Err))
+		fmt.Fprintf(&b, "cannot read %s: %s\n", reply.Printable(f.Path), reply.Visible(f.Err))
 	}
 	_, bytes := p.Copies()
 	fmt.Fprintf(&b, "%s: %d to copy (%d bytes), %d directories to make, %d to delete, %d to skip, %d unchanged\n",

@@ -114,11 +114,11 @@ type transfer struct {
 	place  place
 }
 
-// newTransfer begins a call, which must be made.
+// newTransfer begins a call, which must be made. With an error there is nothing but the result.
 func (c *Client) newTransfer(ctx context.Context, job Job, opts *TransferOptions) (*transfer, error) {
 	op, err := c.begin(ctx, job.Direction.String(), job.Server, job.Remote)
 	if err != nil {
-		return nil, err
+		return &transfer{result: job.result()}, err
 	}
 	return op.transfer(job, opts)
 }
@@ -129,17 +129,19 @@ func (o *operation) transfer(job Job, opts *TransferOptions) (*transfer, error) 
 	if opts != nil {
 		t.opts = *opts
 	}
-	t.result = &Result{Server: job.Server, Remote: job.Remote, Local: job.Local}
+	t.result = job.result()
 	t.limit = newLimiter(t.opts.BytesPerSecond)
 	if t.opts.Retry == nil {
 		t.opts.Retry = &o.c.retry
 	}
 	if err := t.check(); err != nil {
 		o.end()
-		return nil, o.wrap(err)
+		return t, o.wrap(err)
 	}
 	return t, nil
 }
+
+func (j Job) result() *Result { return &Result{Server: j.Server, Remote: j.Remote, Local: j.Local} }
 
 func (t *transfer) check() error {
 	check := safepath.CheckArgument
@@ -188,7 +190,7 @@ func (u *upload) dates() bool { return u.preservesTime() && !u.source.ModTime().
 func (c *Client) Download(ctx context.Context, server, remote, local string, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Down, Server: server, Remote: remote, Local: local}, opts)
 	if err != nil {
-		return nil, err
+		return t.result, err
 	}
 	return t.call(t.downloadFile)
 }
@@ -200,7 +202,7 @@ func (c *Client) Download(ctx context.Context, server, remote, local string, opt
 func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Writer, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Down, Server: server, Remote: remote}, opts)
 	if err != nil {
-		return nil, err
+		return t.result, err
 	}
 	return t.call((&download{transfer: t, sink: sink.NewWriter(w)}).run)
 }
@@ -218,7 +220,7 @@ func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Wri
 func (c *Client) Upload(ctx context.Context, server, local, remote string, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: server, Remote: remote, Local: local}, opts)
 	if err != nil {
-		return nil, err
+		return t.result, err
 	}
 	return t.call(t.uploadFile)
 }
@@ -231,7 +233,7 @@ func (c *Client) Upload(ctx context.Context, server, local, remote string, opts 
 func (c *Client) UploadFrom(ctx context.Context, server string, r io.Reader, remote string, opts *TransferOptions) (*Result, error) {
 	t, err := c.newTransfer(ctx, Job{Direction: Up, Server: server, Remote: remote}, opts)
 	if err != nil {
-		return nil, err
+		return t.result, err
 	}
 	return t.call(func() error { return t.uploadReader(r) })
 }
