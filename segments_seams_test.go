@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,7 +78,8 @@ func TestASeamThatNobodySawIsLookedAtInTheEnd(t *testing.T) {
 }
 
 func TestToReadAgainWhatIsHeldIsNoProgress(t *testing.T) {
-	srv, client := serve(t, ftptest.Options{DataRate: 2 * mib, Faults: []ftptest.Fault{
+	// With some latency the second transfer to begin is the helper's.
+	srv, client := serve(t, ftptest.Options{DataRate: 2 * mib, Latency: 20 * time.Millisecond, Faults: []ftptest.Fault{
 		{Cmd: "RETR", Skip: 1, Times: 1, After: 200 << 10, Do: ftptest.CutData},
 		{Cmd: "RETR", Skip: 1, After: 50 << 10, Do: ftptest.CutData}, // less than is compared
 	}}, many(2))
@@ -89,5 +91,5 @@ func TestToReadAgainWhatIsHeldIsNoProgress(t *testing.T) {
 	if _, err := client.Download(t.Context(), "srv", "f", local, opts); err == nil { // the first connection may come by, or not
 		onlyFile(t, local, content)
 	}
-	assert.Less(t, len(rests(srv)), 10)
+	assert.Less(t, len(rests(srv)), 10, "%v", rests(srv))
 }
