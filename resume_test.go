@@ -287,23 +287,6 @@ func TestAServerWithoutRESTIsFetchedFromTheStartAndNotForEver(t *testing.T) {
 	assert.LessOrEqual(t, result.Attempts, 5)
 }
 
-func TestAResumeIsNotGivenUpForAMomentaryRefusalOfSIZE(t *testing.T) {
-	content := randomBytes(t, 3*mib)
-	for _, refused := range []ftptest.Fault{once("SIZE", ftptest.Refuse, "450 busy"), once("MDTM", ftptest.Refuse, "451 local error")} {
-		srv, client := serve(t, ftptest.Options{})
-		put(t, srv, "f", content)
-		local := filepath.Join(t.TempDir(), "f")
-		leavePartial(t, srv, client, local)
-		srv.SetFaults(refused)
-		result, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Resume: true})
-		require.NoError(t, err, refused.Cmd)
-		onlyFile(t, local, content)
-		assert.EqualValues(t, 2*mib, result.ResumedFrom, refused.Cmd)
-		assert.Empty(t, result.RestartReason, refused.Cmd)
-		assert.Equal(t, 2, result.Attempts, refused.Cmd)
-	}
-}
-
 func TestAResumeIsNotGivenUpForAFileThatIsAbsentForAMoment(t *testing.T) {
 	content := randomBytes(t, 3*mib)
 	for _, noMLSD := range []bool{false, true} {

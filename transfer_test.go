@@ -351,9 +351,12 @@ func TestDownloadToGoesOnWhereAServerRefusesToBeginInTheMiddle(t *testing.T) {
 	}
 }
 
-func TestAMomentaryRefusalToBeginInTheMiddleCostsNoPartial(t *testing.T) {
+func TestAResumeIsNotGivenUpForAMomentaryRefusal(t *testing.T) {
 	content := randomBytes(t, 3*mib)
-	for _, refused := range []ftptest.Fault{once("REST", ftptest.Refuse, "450 not now"), once("RETR", ftptest.Refuse, "451 local error")} {
+	for _, refused := range []ftptest.Fault{
+		once("SIZE", ftptest.Refuse, "450 busy"), once("MDTM", ftptest.Refuse, "451 local error"),
+		once("REST", ftptest.Refuse, "450 not now"), once("RETR", ftptest.Refuse, "451 local error"),
+	} {
 		srv, client := serve(t, ftptest.Options{})
 		put(t, srv, "f", content)
 		local := filepath.Join(t.TempDir(), "f")
@@ -364,6 +367,7 @@ func TestAMomentaryRefusalToBeginInTheMiddleCostsNoPartial(t *testing.T) {
 		onlyFile(t, local, content)
 		assert.EqualValues(t, 2*mib, result.ResumedFrom, refused.Cmd)
 		assert.Empty(t, result.RestartReason, refused.Cmd)
+		assert.Equal(t, 2, result.Attempts, refused.Cmd)
 	}
 }
 
