@@ -461,9 +461,9 @@ func TestAnErrorIsAnotherWhoseFieldsItHas(t *testing.T) {
 	e := &ftpclient.Error{Op: "stat", Server: "s", Path: "f", Code: 550, Message: "no", Err: fs.ErrNotExist}
 	same := *e
 	for _, target := range []*ftpclient.Error{{}, &same, {Message: "no"}, {Err: fs.ErrNotExist}, {Op: "stat", Code: 550}} {
-		assert.ErrorIs(t, e, target)
+		require.ErrorIs(t, e, target)
 	}
 	for _, target := range []*ftpclient.Error{{Message: "yes"}, {Err: fs.ErrExist}, {Code: 530}, {Path: "g"}} {
-		assert.NotErrorIs(t, e, target)
+		require.NotErrorIs(t, e, target)
 	}
 }
