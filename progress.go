@@ -41,8 +41,10 @@ type ProgressFunc func(Progress)
 
 // NewProgressBar returns a ProgressFunc that shows on w how transfers go. Where w is a terminal (an *os.File, or anything
 // else with a method Fd, that is one) it draws a line over and over, at most ten times a second, with a bar, bytes, times
-// and speed as far as they fit; when the transfer ends the line stays. Elsewhere it prints whole lines, one at the start,
-// one at the end, and some between them, ten seconds apart at least.
+// and speed as far as they fit. While nobody calls, it draws once a second in a goroutine of its own, so that time goes on
+// and the speed falls, for ten minutes at most. When the transfer ends the line stays, and nothing more is written. Elsewhere
+// it prints whole lines, one at the start, one at the end, and some between them, ten seconds apart at least, and only when it
+// is called.
 //
 // The files of a batch share one line, and so do transfers that run at the same time. One ProgressFunc serves any number
 // of transfers, one after another or at the same time. It is safe for concurrent use.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/corexalgo/ftpclient"
 )
@@ -38,22 +40,23 @@ func (t *tool) bar() ftpclient.ProgressFunc {
 	}
 }
 
-// unlessInVain begins to show a transfer when its first bytes move or it is tried again: of one that failed before, the
-// error says it all.
+// unlessInVain begins to show a transfer when its first bytes move, it is tried again or a second has passed: of one that
+// failed before, the error says it all.
 func unlessInVain(show ftpclient.ProgressFunc) ftpclient.ProgressFunc {
-	var begun *ftpclient.Progress // the first call, held back
-	shown := false
+	var begin sync.Once
+	var first func()
+	var late *time.Timer
 	return func(p ftpclient.Progress) {
-		if begun == nil {
-			begun = &p
+		if late == nil {
+			first = func() { show(p) }
+			late = time.AfterFunc(time.Second, func() { begin.Do(first) })
 		}
-		if !shown && p.Bytes == 0 && p.Attempt < 2 && !p.Done {
+		inVain := p.Bytes == 0 && p.Attempt < 2 && !p.Done
+		if inVain && (p.Err == nil || late.Stop()) {
 			return
 		}
-		if !shown {
-			shown = true
-			show(*begun)
-		}
+		late.Stop()
+		begin.Do(first)
 		show(p)
 	}
 }

@@ -3,14 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/corexalgo/ftpclient"
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 )
 
@@ -78,4 +82,32 @@ func TestAFailureTellsHowOftenItWasTried(t *testing.T) {
 	write(t, srv.Dir(), "f", content(10))
 	ftpcp(t, "get", "-quiet", "-retries", "1", srv.URL("f"), filepath.Join(t.TempDir(), "f")).fails(t, 1, "451 try again (2 attempts)")
 	ftpcp(t, "get", "-retries", "0", "-quiet", srv.URL("f"), filepath.Join(t.TempDir(), "f")).fails(t, 1, "451 try again\n")
+}
+
+func TestATransferIsShownOnceItBeginsOrASecondHasPassedAndNotAfterItsEnd(t *testing.T) {
+	gone := errors.New("gone")
+	for _, tt := range []struct {
+		after time.Duration // the second call comes
+		then  ftpclient.Progress
+		shown int
+	}{
+		{500 * time.Millisecond, ftpclient.Progress{Attempt: 1, Err: gone}, 0},
+		{1500 * time.Millisecond, ftpclient.Progress{Attempt: 1, Err: gone}, 2},
+		{1500 * time.Millisecond, ftpclient.Progress{Attempt: 1}, 1},
+		{500 * time.Millisecond, ftpclient.Progress{Attempt: 1, Bytes: 1}, 2},
+		{500 * time.Millisecond, ftpclient.Progress{Attempt: 2}, 2},
+		{500 * time.Millisecond, ftpclient.Progress{Attempt: 1, Done: true}, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			shown := []ftpclient.Progress{}
+			show := unlessInVain(func(p ftpclient.Progress) { shown = append(shown, p) })
+			first := ftpclient.Progress{Attempt: 1, Size: 5}
+			show(first)
+			<-time.After(tt.after)
+			synctest.Wait()
+			show(tt.then)
+			<-time.After(time.Hour)
+			assert.Equal(t, []ftpclient.Progress{first, tt.then}[:tt.shown], shown)
+		})
+	}
 }

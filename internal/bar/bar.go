@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/corexalgo/ftpclient/internal/rethrow"
 )
 
 // An Update says how far one transfer is.
@@ -32,10 +34,19 @@ type Update struct {
 // interval is the shortest time between two looks, which may draw, in the middle of a transfer.
 const interval = 100 * time.Millisecond
 
+// While nobody tells of anything a line on a terminal is drawn again this often, so that it shows that nothing moves, but not for
+// ever: a transfer that ends by a panic may not tell.
+const (
+	stillness = time.Second
+	patience  = 10 * time.Minute
+)
+
 // A Bar follows transfers and shows them as one line.
 type Bar struct {
 	w     io.Writer
 	width func() int // columns of the terminal; nil: plain lines
+
+	fallen rethrow.Keeper // a panic of the writer's while nobody told of anything
 
 	mu      sync.Mutex // guards what follows
 	text    []byte     // to be written
@@ -63,9 +74,12 @@ type key struct {
 type group struct {
 	start                 time.Time
 	verb                  string
-	seen                  int  // transfers begun
-	batch                 bool // part of a batch
-	total                 int  // files of the batch, 0 unknown
+	last                  Update
+	heard                 time.Time   // when that came
+	again                 *time.Timer // draws the line when nothing more comes
+	seen                  int         // transfers begun
+	batch                 bool        // part of a batch
+	total                 int         // files of the batch, 0 unknown
 	done                  int
 	failed, told          int   // as counted here, and as the batch tells
 	doneBytes, movedBytes int64 // of the files that ended
@@ -96,23 +110,39 @@ func NewSized(w io.Writer, width func() int) *Bar {
 }
 
 // Update shows how one transfer goes. It is safe for concurrent use; what cannot be written is lost. While one call writes, the
-// others do not wait, nor do their transfers where a terminal is stopped, but for the one that ends a line.
+// others do not wait, nor do their transfers where a terminal is stopped, but for the one that ends a line. After that nothing
+// is written.
 func (b *Bar) Update(u Update) {
+	defer b.fallen.Again()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := len(b.text)
 	ends := b.note(u)
-	b.noted += len(b.text) - before
 	for mine := b.noted; ends && b.writing && b.done < mine; {
 		b.written.Wait()
 	}
-	if len(b.text) > 0 && !b.writing {
+	b.write()
+}
+
+// redraw shows that time passes.
+func (b *Bar) redraw() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := &b.group
+	if b.width == nil || g.start.IsZero() || time.Since(g.heard) > patience {
+		return
+	}
+	g.again.Reset(stillness)
+	if !b.writing {
+		b.draw(g.last, false, false)
 		b.write()
 	}
 }
 
-// write writes what there is. The caller holds mu, but not meanwhile.
+// write writes what there is, unless somebody does. The caller holds mu, but not meanwhile.
 func (b *Bar) write() {
+	if len(b.text) == 0 || b.writing {
+		return
+	}
 	text := b.text
 	b.text, b.writing = nil, true
 	b.mu.Unlock()
@@ -135,7 +165,10 @@ func (b *Bar) note(u Update) (ends bool) {
 	}
 	if begins {
 		g.start, g.verb = time.Now(), u.Verb
+		g.again = time.AfterFunc(stillness, func() { b.fallen.Run(b.redraw, func() {}) })
 	}
+	g.last, g.heard = u, time.Now()
+	g.again.Reset(stillness)
 	g.batch = g.batch || u.Total > 1 || u.Total == 0 && u.Index > 0
 	g.total, g.told = max(g.total, u.Total), max(g.told, u.Failed)
 	if !wholeBatch {
@@ -147,6 +180,7 @@ func (b *Bar) note(u Update) (ends bool) {
 	}
 	b.show(u, begins, ends)
 	if ends {
+		g.again.Stop()
 		clear(b.active)
 		b.group, b.cells = group{}, 0
 	}
@@ -176,17 +210,22 @@ func (b *Bar) follow(u Update) {
 // ended is the number of files that need nothing more.
 func (g *group) ended() int { return g.done + max(g.failed, g.told) }
 
+// show draws, unless it did a moment ago.
 func (b *Bar) show(u Update, begins, ends bool) {
 	now := time.Now()
 	if !begins && !ends && (b.writing || now.Sub(b.looked) < interval) {
 		return
 	}
 	b.looked = now
+	b.draw(u, begins, ends)
+}
+
+func (b *Bar) draw(u Update, begins, ends bool) {
 	v := b.view(u, ends)
 	if b.width == nil {
 		if begins || ends || b.lineDue(v) {
-			b.drawn, b.bytes = now, v.bytes
-			b.text = fmt.Appendln(b.text, v.plain(begins))
+			b.drawn, b.bytes = time.Now(), v.bytes
+			b.say(v.plain(begins) + "\n")
 		}
 		return
 	}
@@ -194,11 +233,18 @@ func (b *Bar) show(u Update, begins, ends bool) {
 	columns := max(b.width()-1, 1) // a character in the last column makes some terminals go to the next line
 	line := v.line(columns, b.spin)
 	cells := displayWidth(line)
-	b.text = fmt.Appendf(b.text, "\r%s%*s", line, max(0, min(b.cells, columns)-cells), "")
+	text := fmt.Sprintf("\r%s%*s", line, max(0, min(b.cells, columns)-cells), "")
 	if ends {
-		b.text = append(b.text, '\n')
+		text += "\n"
 	}
+	b.say(text)
 	b.cells = cells
+}
+
+// say adds to what is to be written.
+func (b *Bar) say(text string) {
+	b.text = append(b.text, text...)
+	b.noted += len(text)
 }
 
 // lineDue spaces plain lines: ten seconds at least, and then a tenth of the whole or a minute.
@@ -211,9 +257,13 @@ func (b *Bar) lineDue(v view) bool {
 // view is what is to be seen now: the file of u alone, or all files together.
 func (b *Bar) view(u Update, ends bool) view {
 	g := &b.group
+	idle := time.Since(g.heard)
 	v := view{
 		verb: g.verb, elapsed: time.Since(g.start), ended: ends, failed: max(g.failed, g.told),
-		bytes: u.Bytes, size: u.Size, speed: u.Speed, eta: u.ETA,
+		bytes: u.Bytes, size: u.Size, speed: fade(u.Speed, idle), eta: u.ETA,
+	}
+	if idle > rateWindow { // who knows
+		v.eta = -1
 	}
 	if !g.batch && g.seen == 1 {
 		v.name, v.resumed, v.attempt = printable(u.Name), u.Resumed, u.Attempt
@@ -246,7 +296,7 @@ func (b *Bar) view(u Update, ends bool) view {
 	if ends {
 		v.speed = PerSecond(moved, v.elapsed)
 	}
-	if v.fraction > 0.01 { // earlier it would be a guess
+	if v.fraction > 0.01 && idle <= rateWindow { // otherwise it would be a guess
 		v.eta = time.Duration(float64(v.elapsed) * (1 - v.fraction) / v.fraction)
 	}
 	return v

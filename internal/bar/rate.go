@@ -18,7 +18,7 @@ const rateWindow = 3 * time.Second
 // Observe takes the bytes moved at a time after the start, and returns the rate.
 func (r *Rate) Observe(at time.Duration, bytes int64) float64 {
 	if d := at - r.at; d > 0 {
-		keep := math.Exp(-d.Seconds() / rateWindow.Seconds())
+		keep := fade(1, d)
 		r.sum = r.sum*keep + PerSecond(max(0, bytes-r.bytes), d)*(1-keep)
 		r.weight = r.weight*keep + 1 - keep
 		r.at, r.bytes = at, bytes
@@ -27,6 +27,11 @@ func (r *Rate) Observe(at time.Duration, bytes int64) float64 {
 		return 0
 	}
 	return r.sum / r.weight
+}
+
+// fade is what becomes of a rate when nothing moves for a time.
+func fade(rate float64, idle time.Duration) float64 {
+	return rate * math.Exp(-idle.Seconds()/rateWindow.Seconds())
 }
 
 // PerSecond is the rate of n bytes in d, and 0 where no time has passed.
