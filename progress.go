@@ -22,7 +22,7 @@ type Progress struct {
 	Index, Total int
 
 	Bytes, Size int64 // position in the file, with what a resume kept; Size -1: unknown
-	ResumedFrom int64 // what a resume kept of an earlier call; 0: nothing
+	ResumedFrom int64 // what a resume kept of an earlier call, and all of a file that is skipped; 0: nothing
 	Attempt     int   // 1, and one more with each retry; Bytes can fall when one begins
 	Failed      int   // files of the batch that failed until now, this one included
 

@@ -173,6 +173,17 @@ func TestASecondUpdateOrMirrorMovesNothing(t *testing.T) {
 	})
 }
 
+func TestAFileThatWasThereIsNotSaidToBeResumed(t *testing.T) {
+	bothWays(t, ftptest.Options{}, func(t *testing.T, _ *ftptest.Server, w way) {
+		plant(t, w.source, "a")
+		ftpcp(t, w.call("-update")...).succeeds(t)
+		o := ftpcp(t, w.call("-update")...)
+		o.succeeds(t)
+		assert.NotContains(t, o.stderr, "resumed")
+		assert.Contains(t, o.stderr, "1 unchanged\n")
+	})
+}
+
 func TestLinksAreSkippedAndSaidSo(t *testing.T) {
 	bothWays(t, ftptest.Options{}, func(t *testing.T, srv *ftptest.Server, w way) {
 		plant(t, w.source, "a")

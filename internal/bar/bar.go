@@ -23,7 +23,7 @@ type Update struct {
 	Failed       int // files of the batch that failed until now
 
 	Bytes, Size int64 // position in the file; Size -1: unknown
-	Resumed     int64 // where this call began
+	Resumed     int64 // where this call began; Size: there was nothing to move
 	Attempt     int
 	Speed       float64       // bytes per second
 	ETA         time.Duration // <0 unknown

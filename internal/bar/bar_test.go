@@ -307,6 +307,18 @@ download a\x1b[2J\nb: failed, 45.0/100 MB in 0:00, 1.2 MB/s, resumed at 10.0 MB
 `, out.String())
 }
 
+func TestAFileOfWhichNothingMovedIsNotSaidToBeResumed(t *testing.T) {
+	var out bytes.Buffer
+	show := bar.New(&out).Update
+	p := at(100, 100)
+	p.Resumed, p.Speed, p.ETA = 100, 0, 0
+	show(p)
+	show(finished(p))
+	assert.Equal(t, `download big.iso: started, 100 B, already there
+download big.iso: done, 100 B in 0:00, already there
+`, out.String())
+}
+
 func TestAFileThatIsNoTerminalGetsLines(t *testing.T) {
 	f, err := os.Create(t.TempDir() + "/log")
 	require.NoError(t, err)

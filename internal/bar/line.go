@@ -167,7 +167,10 @@ func (v view) times() string {
 // notes are what is unusual about a transfer that goes on.
 func (v view) notes() []string {
 	var notes []string
-	if v.resumed > 0 {
+	switch {
+	case v.resumed > 0 && v.resumed == v.size: // skipped, or a partial that was whole
+		notes = append(notes, "already there")
+	case v.resumed > 0:
 		notes = append(notes, "resumed at "+formatSize(v.resumed))
 	}
 	if v.attempt > 1 {
