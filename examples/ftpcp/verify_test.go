@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -116,13 +118,67 @@ func TestVerifyComparesTreesAndPrintsATableOfWhatDiffers(t *testing.T) {
 		short = append(short, strings.Join(strings.Fields(row)[:3], " "))
 	}
 	assert.Equal(t, []string{
-		"digest d/digest SHA-256", "size d/size here", "type kind here", "type kind2 there", "not compared no:name",
-		"missing here only", "missing there d/only", "missing there only",
+		"digest d/digest SHA-256", "missing there d/only", "size d/size here", "type kind here", "type kind2 there", "not compared no:name",
+		"missing there only", "missing here only",
 	}, short)
 	assert.Equal(t, strings.Index(rows[0], "d/"), strings.Index(rows[1], "d/"), "columns")
 
 	_, err := os.Stat(filepath.Join(here, "no:name"))
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestFilesAreComparedSideBySideAndToldInTheirOrder(t *testing.T) {
+	third := make(chan struct{}) // has begun, which it does when the second is done
+	srv := serve(t, ftptest.Options{OnCommand: func(cmd, arg string) {
+		switch {
+		case cmd == "RETR" && strings.HasSuffix(arg, "f1"):
+			<-third
+		case cmd == "RETR" && strings.HasSuffix(arg, "f3"):
+			close(third)
+		}
+	}})
+	here := t.TempDir()
+	for _, name := range []string{"f1", "f2", "f3"} {
+		write(t, srv.Dir(), "t/"+name, content(50))
+		write(t, here, name, make([]byte, 50))
+	}
+	write(t, here, "f2a", nil)
+	write(t, here, "a", nil)
+	o := ftpcp(t, "verify", "-r", "-readback", "-workers", "2", srv.URL("t"), here)
+	assert.Equal(t, 1, o.status)
+	var got []string
+	for _, row := range rows(o) {
+		got = append(got, strings.Join(strings.Split(row, "|")[:2], " "))
+	}
+	assert.Equal(t, []string{"missing there a", "digest f1", "digest f2", "missing there f2a", "digest f3"}, got)
+	assert.Equal(t, "ftpcp: 5 of 5 differ or could not be compared\n", o.stderr)
+	assert.Equal(t, 2, srv.Stats().MaxOpen)
+	ftpcp(t, "verify", "-r", "-workers", "0", srv.URL("t"), here).fails(t, 2, "-workers")
+}
+
+func TestSoManyFindingsWaitForAnEarlierOneAndNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		c := newComparison(&tool{stdout: &out}, nil, "", 0, 1)
+		late := make(chan finding)
+		told := 0
+		go func() {
+			c.tell(late)
+			for range 10 * ahead {
+				c.row("size", "f", "")
+				told++
+			}
+		}()
+		synctest.Wait()
+		assert.Equal(t, ahead-1, told)
+		late <- finding{what: "size", name: "first"}
+		synctest.Wait()
+		assert.Equal(t, 10*ahead, told)
+		assert.Empty(t, c.turn)
+		require.NoError(t, c.finish(t.Context()))
+		assert.Equal(t, 1+10*ahead, strings.Count(out.String(), "\n"))
+		assert.True(t, strings.HasPrefix(out.String(), "size  first\nsize  f\n"))
+	})
 }
 
 func TestAFolderThatCannotBeReadIsNoFolderWithoutFiles(t *testing.T) {
@@ -156,7 +212,7 @@ func TestARowThatCannotBeReadLeavesTheRestToBeCompared(t *testing.T) {
 	assert.Equal(t, 1, o.status)
 	got := rows(o)
 	assert.Regexp(t, `^not compared\|\.\|.*bad`, got[0])
-	assert.Equal(t, []string{"missing here|d/missing", "size|size|here 0, there 1", "missing there|d/only here"}, got[1:])
+	assert.Equal(t, []string{"missing here|d/missing", "missing there|d/only here", "size|size|here 0, there 1"}, got[1:])
 }
 
 func TestFilesThatTheServerDoesNotListAreAskedFor(t *testing.T) {
