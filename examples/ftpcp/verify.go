@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -92,6 +93,7 @@ type comparison struct {
 	turn    []<-chan finding // what is not printed yet
 	open    []level          // folders of both sides on the way to where the trees are compared
 	table   *tabwriter.Writer
+	out     *bufio.Writer // that of the table; it keeps errors
 
 	equal, different int
 	proofs           map[string]int // how often files were found equal by what
@@ -111,8 +113,9 @@ const (
 func newComparison(t *tool, there *place, local string, mode ftpclient.VerifyMode, conns int) *comparison {
 	c := &comparison{
 		tool: t, there: there, local: local, mode: mode, conns: conns,
-		table: tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0), proofs: map[string]int{},
+		out: bufio.NewWriter(t.stdout), proofs: map[string]int{},
 	}
+	c.table = tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	c.workers.SetLimit(conns)
 	return c
 }
@@ -143,14 +146,14 @@ func (c *comparison) tell(found <-chan finding) {
 	}
 }
 
-// print leaves errors to the Flush of the table, which keeps them.
+// print leaves errors to finish.
 func (c *comparison) print(f finding) {
 	switch {
 	case f.what != "":
 		c.different++
 		_, _ = io.WriteString(c.table, strings.TrimRight(f.what+"\t"+printable(f.name)+"\t"+printable(f.detail), "\t")+"\n")
 		if c.different%block == 0 {
-			_ = c.table.Flush()
+			_ = c.flush()
 		}
 	case f.proof != "":
 		c.equal++
@@ -163,8 +166,10 @@ func (c *comparison) finish(ctx context.Context) error {
 	for _, found := range c.turn {
 		c.print(<-found)
 	}
-	return cmp.Or(ctx.Err(), c.table.Flush())
+	return cmp.Or(ctx.Err(), c.flush())
 }
+
+func (c *comparison) flush() error { return errors.Join(c.table.Flush(), c.out.Flush()) }
 
 // verdict sums up. That anything differs is an error.
 func (c *comparison) verdict() error {

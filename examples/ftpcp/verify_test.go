@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -179,6 +180,24 @@ func TestSoManyFindingsWaitForAnEarlierOneAndNoMore(t *testing.T) {
 		assert.Equal(t, 1+10*ahead, strings.Count(out.String(), "\n"))
 		assert.True(t, strings.HasPrefix(out.String(), "size  first\nsize  f\n"))
 	})
+}
+
+// full is a disk that was full for a moment.
+type full struct{ calls int }
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.calls++; f.calls == 1 {
+		return 0, syscall.ENOSPC
+	}
+	return len(p), nil
+}
+
+func TestRowsThatCouldNotBeWrittenAreAnError(t *testing.T) {
+	c := newComparison(&tool{stdout: &full{}}, nil, "", 0, 1)
+	for range 2 * block {
+		c.row("size", "f", "")
+	}
+	require.ErrorIs(t, c.finish(t.Context()), syscall.ENOSPC)
 }
 
 func TestAFolderThatCannotBeReadIsNoFolderWithoutFiles(t *testing.T) {

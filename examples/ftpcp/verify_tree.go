@@ -122,15 +122,22 @@ func (c *comparison) thereToo(ctx context.Context, name string, e ftpclient.Entr
 	case !e.IsDir():
 		c.file(ctx, e.Path, local, name)
 	default:
-		if info, err := os.Stat(local); errors.Is(err, fs.ErrNotExist) {
-			c.row("missing here", name+"/", "")
-		} else if err != nil {
-			c.row("not compared", name+"/", err.Error())
-		} else if !info.IsDir() {
-			c.row("type", name, "there it is a folder")
-		} else {
-			c.open = append(c.open, level{name: name, whole: true})
-		}
+		c.folder(local, name)
+	}
+}
+
+// folder compares a folder of the server with what is here.
+func (c *comparison) folder(local, name string) {
+	info, err := os.Stat(local)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.row("missing here", name+"/", "")
+	case err != nil:
+		c.row("not compared", name+"/", err.Error())
+	case !info.IsDir():
+		c.row("type", name, "there it is a folder")
+	default:
+		c.open = append(c.open, level{name: name, whole: true})
 	}
 }
 
