@@ -63,15 +63,14 @@ func (f listFlags) directory(ctx context.Context, dir *place, out io.Writer) err
 // tree lists all that is below a directory, and complains of each part that cannot be read.
 func (f listFlags) tree(ctx context.Context, t *tool, dir *place, out io.Writer) error {
 	faults := 0
-	found := newCounter(t)
-	defer found.clear()
+	found := t.newCounter("entries", !isTerminal(t.stdout)) // where the list itself shows
+	defer found.end()
 	// Without -l no time is printed, and any will do.
 	for e, err := range dir.Walk(ctx, dir.server, dir.path, &ftpclient.WalkOptions{Workers: f.workers, CoarseTimes: !f.long}) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			found.clear()
 			t.complain(err)
 			faults++
 		default:
@@ -103,38 +102,6 @@ func (f listFlags) print(w io.Writer, e ftpclient.Entry, name string) {
 		name += " -> " + printable(e.Target)
 	}
 	_, _ = fmt.Fprintf(w, "%s %14s  %-19s  %s\n", e.Mode, size, when, name)
-}
-
-// A counter shows how many entries were found while a long list goes to a file or a pipe.
-type counter struct {
-	t     *tool
-	looks bool // somebody does
-	n     int
-	shown time.Time // when it was last drawn; zero: nothing is on the screen
-	since time.Time
-}
-
-func newCounter(t *tool) *counter {
-	return &counter{t: t, looks: !t.quiet && t.watched && !isTerminal(t.stdout), since: time.Now()}
-}
-
-// add counts one, and draws from the first second on, ten times a second.
-func (c *counter) add() {
-	c.n++
-	if now := time.Now(); c.looks && now.Sub(c.since) > time.Second && now.Sub(c.shown) >= 100*time.Millisecond {
-		c.shown = now
-		c.t.drawing.Store(true)
-		_, _ = fmt.Fprintf(c.t.stderr, "\r%d entries", c.n)
-	}
-}
-
-// clear takes the count off the screen.
-func (c *counter) clear() {
-	if !c.shown.IsZero() {
-		_, _ = fmt.Fprint(c.t.stderr, "\r\x1b[K")
-		c.shown = time.Time{}
-		c.t.drawing.Store(false)
-	}
 }
 
 func isTerminal(w io.Writer) bool {

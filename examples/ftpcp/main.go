@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -45,7 +46,10 @@ type tool struct {
 	env            func(string) string
 	stdout, stderr io.Writer
 	watched        bool        // stderr is a screen
-	drawing        atomic.Bool // something is drawn on it, which a line would tear
+	drawing        atomic.Bool // a bar is drawn on it, which a line would tear
+
+	speaking sync.Mutex // guards what follows, and is held while something is written
+	counted  bool       // a count is on the screen, which what comes next wipes
 }
 
 func (t *tool) register(flags *flag.FlagSet) {
@@ -104,7 +108,7 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 	case err != nil:
 		return badFlags(err, cmd.usage())
 	case flags.NArg() != len(cmd.args):
-		return &usageError{fmt.Sprintf("%s takes %d arguments, after its flags: %s", cmd.name, len(cmd.args), cmd.usage())}
+		return &usageError{fmt.Sprintf("%s takes %s, after its flags: %s", cmd.name, count(len(cmd.args), "argument"), cmd.usage())}
 	}
 	return do(ctx, t, flags.Args())
 }
@@ -136,7 +140,7 @@ func (t *tool) complain(err error) {
 	if t.encoding == "" && strings.Contains(text, "is not valid UTF-8") {
 		text += " (-encoding says in which charset names are)"
 	}
-	_, _ = fmt.Fprintln(t.stderr, "ftpcp:", printable(text)) // there is nowhere else to say it
+	t.say("ftpcp: " + printable(text))
 }
 
 // count is n of something, in words.
@@ -150,6 +154,6 @@ func count[N int | int64](n N, what string) string {
 // note prints a remark, unless the user wants none.
 func (t *tool) note(format string, args ...any) {
 	if !t.quiet {
-		_, _ = fmt.Fprintln(t.stderr, printable(fmt.Sprintf(format, args...))) // as in complain
+		t.say(printable(fmt.Sprintf(format, args...)))
 	}
 }

@@ -218,6 +218,11 @@ func TestWrongUsageIsStatus2AndOneLineWithoutSecrets(t *testing.T) {
 	}
 }
 
+func TestWrongUsageCountsArgumentsInWords(t *testing.T) {
+	ftpcp(t, "ls").fails(t, 2, "ls takes 1 argument, ")
+	ftpcp(t, "mv", "a").fails(t, 2, "mv takes 2 arguments, ")
+}
+
 func TestAPasswordFromTheEnvironmentIsForNamedUsersOnly(t *testing.T) {
 	var mu sync.Mutex
 	var sent []string

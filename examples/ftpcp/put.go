@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
+	"os"
 	"path"
 	"path/filepath"
 )
@@ -19,6 +21,9 @@ func preparePut(flags *flag.FlagSet) action {
 		local := args[0]
 		if err := localPath(local); err != nil {
 			return err
+		}
+		if info, err := os.Stat(local); err == nil && info.IsDir() {
+			return fmt.Errorf("%s is a folder; mput uploads folders", local)
 		}
 		remote := to.path
 		if to.isFolder() {

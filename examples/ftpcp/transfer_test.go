@@ -90,7 +90,7 @@ func TestFailuresAreStatus1AndOneLine(t *testing.T) {
 	ftpcp(t, "get", srv.URL("missing"), local).fails(t, 1, "missing", srv.Addr(), "file does not exist")
 	ftpcp(t, "get", "-quiet", srv.URL("dir"), local).fails(t, 1, "is a directory")
 	ftpcp(t, "put", filepath.Join(dir, "missing"), srv.URL("f")).fails(t, 1, "no such file")
-	ftpcp(t, "put", "-quiet", dir, srv.URL("f")).fails(t, 1, "no regular file")
+	ftpcp(t, "put", "-quiet", dir, srv.URL("f")).fails(t, 1, "mput")
 	ftpcp(t, "ls", srv.URL("missing")).fails(t, 1, "file does not exist")
 	ftpcp(t, "rm", srv.URL("missing")).fails(t, 1, "file does not exist")
 	ftpcp(t, "rm", srv.URL("dir")).fails(t, 1, "dir")

@@ -94,6 +94,7 @@ type comparison struct {
 	open    []level          // folders of both sides on the way to where the trees are compared
 	table   *tabwriter.Writer
 	out     *bufio.Writer // that of the table; it keeps errors
+	count   *counter      // of files that were compared
 
 	equal, different int
 	proofs           map[string]int // how often files were found equal by what
@@ -113,7 +114,7 @@ const (
 func newComparison(t *tool, there *place, local string, mode ftpclient.VerifyMode, conns int) *comparison {
 	c := &comparison{
 		tool: t, there: there, local: local, mode: mode, conns: conns,
-		out: bufio.NewWriter(t.stdout), proofs: map[string]int{},
+		out: bufio.NewWriter(t.stdout), count: t.newCounter("compared", true), proofs: map[string]int{},
 	}
 	c.table = tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	c.workers.SetLimit(conns)
@@ -132,6 +133,7 @@ func (c *comparison) file(ctx context.Context, remote, local, name string) {
 	found := make(chan finding, 1)
 	c.workers.Go(func() error {
 		found <- c.compare(ctx, remote, local, name)
+		c.count.add()
 		return nil
 	})
 	c.tell(found)
@@ -166,10 +168,14 @@ func (c *comparison) finish(ctx context.Context) error {
 	for _, found := range c.turn {
 		c.print(<-found)
 	}
+	c.count.end()
 	return cmp.Or(ctx.Err(), c.flush())
 }
 
-func (c *comparison) flush() error { return errors.Join(c.table.Flush(), c.out.Flush()) }
+func (c *comparison) flush() (err error) {
+	c.tool.over(func() { err = errors.Join(c.table.Flush(), c.out.Flush()) })
+	return err
+}
 
 // verdict sums up. That anything differs is an error.
 func (c *comparison) verdict() error {
@@ -194,17 +200,24 @@ func (c *comparison) single(ctx context.Context) error {
 		}
 		local = filepath.Join(local, c.there.base())
 	}
-	if exists(local) {
-		c.file(ctx, c.there.path, local, c.there.base())
+	name := c.there.base()
+	if exists(local) && !isFolder(local) {
+		c.file(ctx, c.there.path, local, name)
 		return nil
 	}
-	switch there, err := c.there.Exists(ctx, c.there.server, c.there.path); {
+	switch e, err := c.there.Stat(ctx, c.there.server, c.there.path); {
+	case errors.Is(err, fs.ErrNotExist) && exists(local):
+		c.row("missing there", name, "")
+	case errors.Is(err, fs.ErrNotExist):
+		c.row("missing on both sides", name, "")
 	case err != nil:
 		return err
-	case there:
-		c.row("missing here", c.there.base(), "")
+	case e.IsDir():
+		return &usageError{"the URL is a directory; -r compares folders"}
+	case exists(local):
+		c.row("type", name, "here it is a folder")
 	default:
-		c.row("missing on both sides", c.there.base(), "")
+		c.row("missing here", name, "")
 	}
 	return nil
 }

@@ -78,6 +78,20 @@ func TestVerifySaysOnWhichSideAFileIsMissing(t *testing.T) {
 	ftpcp(t, "verify", "-retries", "0", nobody+"/f", nowhere).fails(t, 1, "refused")
 }
 
+func TestVerifyOfADirectoryNeedsTheFlagForIt(t *testing.T) {
+	srv := serve(t, ftptest.Options{})
+	write(t, srv.Dir(), "d/f", nil)
+	write(t, srv.Dir(), "e", nil)
+	here := t.TempDir()
+	ftpcp(t, "verify", srv.URL("d"), here).fails(t, 2, "-r")
+	ftpcp(t, "verify", srv.URL("d"), filepath.Join(here, "d")).fails(t, 2, "-r")
+	write(t, here, "d/f", nil)
+	write(t, here, "e/f", nil)
+	ftpcp(t, "verify", srv.URL("d"), here).fails(t, 2, "-r")
+	assert.Equal(t, "type|e|here it is a folder", rows(ftpcp(t, "verify", srv.URL("e"), here))[0])
+	assert.Equal(t, "missing there|f", rows(ftpcp(t, "verify", srv.URL("f"), filepath.Join(here, "e", "f")))[0])
+}
+
 // rows are what verify printed, with a bar between columns.
 func rows(o outcome) []string {
 	return strings.Split(regexp.MustCompile(` {2,}`).ReplaceAllString(strings.TrimSpace(o.stdout), "|"), "\n")

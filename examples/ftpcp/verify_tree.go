@@ -182,14 +182,14 @@ func (c *comparison) unlisted(ctx context.Context, name string, isDir bool) {
 
 // leavesOut tells whether a copy of the tree lacks what is on one side only: links and special files are not transferred.
 func (c *comparison) leavesOut(name string, mode fs.FileMode) bool {
+	what := "special file"
 	switch {
 	case mode&fs.ModeSymlink != 0:
-		c.tool.note("skipped: %s: symbolic link", name)
-	case mode.Type()&^(fs.ModeDir|fs.ModeIrregular) != 0:
-		c.tool.note("skipped: %s: special file", name)
-	default:
+		what = "symbolic link"
+	case mode.Type()&^(fs.ModeDir|fs.ModeIrregular) == 0:
 		return false
 	}
+	c.tool.note("skipped: %s: %s", name, what)
 	return true
 }
 

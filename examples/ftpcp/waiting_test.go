@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -75,6 +77,32 @@ func TestWhoLooksAtTheScreenIsToldOfRetriesUntilThereIsABar(t *testing.T) {
 	holds(t, content(1000), local, "f")
 	assert.Equal(t, 2, srv.Stats().Commands["RETR"])
 	assert.NotContains(t, screen.String(), "attempt 1 failed")
+}
+
+func TestWhoLooksAtTheScreenSeesHowMuchWasComparedUntilThereAreRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tool, screen := watched()
+		c := newComparison(tool, nil, "", 0, 1)
+		for range 20 {
+			c.file(t.Context(), "f", "absent", "f")
+			<-time.After(90 * time.Millisecond)
+			synctest.Wait()
+		}
+		assert.True(t, strings.HasPrefix(screen.String(), "\r12 compared\r"), "%q", screen)
+		<-time.After(time.Second)
+		synctest.Wait()
+		assert.True(t, strings.HasSuffix(screen.String(), "\r20 compared"), "%q", screen)
+		assert.False(t, c.leavesOut("f", 0))
+		assert.True(t, c.leavesOut("link", fs.ModeSymlink))
+		assert.True(t, strings.HasSuffix(screen.String(), "compared\r\x1b[Kskipped: link: symbolic link\n"), "%q", screen)
+		<-time.After(time.Second)
+		synctest.Wait()
+		assert.True(t, strings.HasSuffix(screen.String(), "\r20 compared"), "again: %q", screen)
+		require.NoError(t, c.finish(t.Context()))
+		<-time.After(time.Hour)
+		tool.note("said")
+		assert.True(t, strings.HasSuffix(screen.String(), "\r20 compared\r\x1b[Ksaid\n"), "%q", screen)
+	})
 }
 
 func TestAFailureTellsHowOftenItWasTried(t *testing.T) {
