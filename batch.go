@@ -129,7 +129,7 @@ type BatchResult struct {
 //
 // Nothing is written outside the folder, whatever links are in it. Only a callback that does not return can outlast ctx.
 func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []string, localDir string, opts *BatchOptions) (*BatchResult, error) {
-	tree, err := c.openTree(server, localDir)
+	tree, err := c.openTree(server, localDir, opts)
 	if err != nil {
 		return &BatchResult{Total: len(remotes)}, wrap("batch", server, "", err)
 	}
@@ -169,7 +169,7 @@ func (c *Client) Batch(ctx context.Context, jobs iter.Seq[Job], opts *BatchOptio
 		return func(yield func(task) bool) {
 			var targets safepath.Targets
 			for job := range jobs {
-				t := task{Job: job, came: time.Now()}
+				t := task{Job: job, came: time.Now(), err: check(job)}
 				if targets.Again(job.target()) {
 					t.err = fmt.Errorf("%w: an earlier job has the same target", ErrNameCollision)
 				}
@@ -234,11 +234,14 @@ func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, kno
 	if opts != nil {
 		b.opts = *opts
 	}
-	b.opts.BatchSize = cmp.Or(max(b.opts.BatchSize, 0), 20)
+	b.opts.BatchSize = cmp.Or(b.opts.BatchSize, 20)
 	b.opts.MaxReconnects = max(cmp.Or(b.opts.MaxReconnects, 10), 0)
 	b.result.Total, b.whole, b.all = len(known), known != nil, known != nil
 	if name != "" && c.servers[name] == nil {
 		return &b.result, wrap("batch", name, "", ErrUnknownServer)
+	}
+	if err := check(opts); err != nil {
+		return &b.result, wrap("batch", name, "", err)
 	}
 	if err := c.enter(ctx); err != nil {
 		return &b.result, wrap("batch", name, "", err)
@@ -304,16 +307,6 @@ func (b *batch) numbered(tasks iter.Seq[task], last bool) iter.Seq[task] {
 		defer b.mu.Unlock()
 		b.whole, b.all = b.whole || last, b.all || last
 	}
-}
-
-// counts are what a file's progress tells of the batch.
-func (b *batch) counts() (total, failed int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.whole {
-		total = b.result.Total
-	}
-	return total, b.result.Failed
 }
 
 // work is what was done so far: a file counts as much as 64 KiB, since round trips are what small files cost.

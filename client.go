@@ -12,7 +12,8 @@
 //	defer client.Close()
 //	result, err := client.Download(ctx, "backup", "dumps/monday.tar.gz", "monday.tar.gz", nil)
 //
-// Remote paths are separated by slashes, and relative ones begin at the login directory. Options may be nil.
+// Remote paths are separated by slashes, and relative ones begin at the login directory. Options may be nil;
+// a value in them that has no meaning is an error, fs.ErrInvalid, before anything is done.
 package ftpclient
 
 import (

@@ -238,9 +238,9 @@ func (c Config) validate() error {
 			key = "servers." + strconv.Quote(name)
 			f.add(key, "a name must not be empty or hold control characters")
 		}
-		c.Servers[name].validate(f.below(key))
+		c.Servers[name].validate(fault(f.add).below(key))
 	}
-	c.Retry.validate(f.below("retry"))
+	c.Retry.validate(fault(f.add).below("retry"))
 	return errors.Join(f...)
 }
 
@@ -248,47 +248,47 @@ func (c Config) validate() error {
 const mostConns = 1 << 16
 
 // validate reports every fault of one server.
-func (s ServerConfig) validate(fault func(key, text string)) {
+func (s ServerConfig) validate(f fault) {
 	if err := ftpurl.CheckHost(s.Host); err != nil {
-		fault("host", err.Error())
+		f("host", "%w", err)
 	}
 	if s.Port < 0 || s.Port > 65535 {
-		fault("port", fmt.Sprintf("%d is not between 1 and 65535", s.Port))
+		f("port", "%d is not between 1 and 65535", s.Port)
 	}
-	s.validateLogin(fault)
-	s.validateTLS(fault)
-	notNegative(fault, "connect_timeout", s.ConnectTimeout)
-	notNegative(fault, "reply_timeout", s.ReplyTimeout)
-	notNegative(fault, "stall_timeout", s.StallTimeout)
-	notNegative(fault, "max_conns", s.MaxConns)
+	s.validateLogin(f)
+	s.validateTLS(f)
+	notNegative(f, "connect_timeout", s.ConnectTimeout)
+	notNegative(f, "reply_timeout", s.ReplyTimeout)
+	notNegative(f, "stall_timeout", s.StallTimeout)
+	notNegative(f, "max_conns", s.MaxConns)
 	if s.MaxConns > mostConns {
-		fault("max_conns", fmt.Sprintf("%d is more than %d", s.MaxConns, mostConns))
+		f("max_conns", "%d is more than %d", s.MaxConns, mostConns)
 	}
-	notNegative(fault, "bytes_per_second", s.BytesPerSecond)
+	notNegative(f, "bytes_per_second", s.BytesPerSecond)
 	if charset, err := s.charset(); err != nil {
-		fault("encoding", err.Error())
+		f("encoding", "%w", err)
 	} else if charset != nil {
 		if name, err := charset.NewEncoder().String(s.Username); err != nil || hasControl(name) {
-			fault("username", "cannot be written in encoding")
+			f("username", "cannot be written in encoding")
 		}
 	}
 	if _, err := s.location(); err != nil {
-		fault("time_zone", err.Error())
+		f("time_zone", "%w", err)
 	}
 	if err := ftpurl.CheckProxy(s.Proxy); err != nil {
-		fault("proxy", err.Error())
+		f("proxy", "%w", err)
 	}
 	if s.Active && s.Proxy != "" {
-		fault("active", "a SOCKS5 proxy cannot be dialled from outside: choose one of active and proxy")
+		f("active", "a SOCKS5 proxy cannot be dialled from outside: choose one of active and proxy")
 	}
 }
 
-func (s ServerConfig) validateLogin(fault func(key, text string)) {
+func (s ServerConfig) validateLogin(f fault) {
 	if hasControl(s.Username) {
-		fault("username", "holds a control character")
+		f("username", "holds a control character")
 	}
 	if hasControl(s.Password.reveal()) {
-		fault("password", "holds a control character")
+		f("password", "holds a control character")
 	}
 	if s.PasswordEnv == "" {
 		return
@@ -296,23 +296,23 @@ func (s ServerConfig) validateLogin(fault func(key, text string)) {
 	value := os.Getenv(s.PasswordEnv)
 	switch {
 	case s.Password != "":
-		fault("password_env", "password is set too: choose one")
+		f("password_env", "password is set too: choose one")
 	case value == "":
-		fault("password_env", "the environment variable is unset or empty")
+		f("password_env", "the environment variable is unset or empty")
 	case hasControl(value):
-		fault("password_env", "the environment variable holds a control character, such as a line feed at its end")
+		f("password_env", "the environment variable holds a control character, such as a line feed at its end")
 	}
 }
 
-func (s ServerConfig) validateTLS(fault func(key, text string)) {
+func (s ServerConfig) validateTLS(f fault) {
 	switch s.TLS {
 	case TLSNone, TLSExplicit, TLSImplicit:
 	default:
-		fault("tls", fmt.Sprintf("%q is not one of %q, %q and empty", string(s.TLS), TLSExplicit, TLSImplicit))
+		f("tls", "%q is not one of %q, %q and empty", string(s.TLS), TLSExplicit, TLSImplicit)
 	}
 	onlyWithTLS := func(key string, set bool) {
 		if set && s.TLS == TLSNone { // who says how the connection is encrypted believes that it is
-			fault(key, "is set, but tls is not: the connection would be in plain text")
+			f(key, "is set, but tls is not: the connection would be in plain text")
 		}
 	}
 	onlyWithTLS("ca_file", s.CAFile != "")
@@ -323,15 +323,15 @@ func (s ServerConfig) validateTLS(fault func(key, text string)) {
 	pem, err := os.ReadFile(s.CAFile)
 	switch {
 	case err != nil:
-		fault("ca_file", err.Error())
+		f("ca_file", "%w", err)
 	case !x509.NewCertPool().AppendCertsFromPEM(pem):
-		fault("ca_file", fmt.Sprintf("%s: no certificate in PEM form", s.CAFile))
+		f("ca_file", "%s: no certificate in PEM form", s.CAFile)
 	}
 }
 
-func (r RetryPolicy) validate(fault func(key, text string)) {
-	notNegative(fault, "delay", r.Delay)
-	notNegative(fault, "max_delay", r.MaxDelay)
+func (r RetryPolicy) validate(f fault) {
+	notNegative(f, "delay", r.Delay)
+	notNegative(f, "max_delay", r.MaxDelay)
 }
 
 // charset is the encoding of the server's file names, nil for UTF-8.
@@ -344,22 +344,6 @@ func (s ServerConfig) location() (*time.Location, error) {
 		return nil, fmt.Errorf("unknown time zone %q", s.TimeZone)
 	}
 	return loc, nil
-}
-
-// faults collects what is wrong.
-type faults []error
-
-func (f *faults) add(key, text string) { *f = append(*f, fmt.Errorf("%s: %s", key, text)) }
-
-// below returns add for the keys below one.
-func (f *faults) below(prefix string) func(key, text string) {
-	return func(key, text string) { f.add(prefix+"."+key, text) }
-}
-
-func notNegative[T int | int64 | time.Duration](fault func(key, text string), key string, v T) {
-	if v < 0 {
-		fault(key, fmt.Sprintf("%v is negative", v))
-	}
 }
 
 // hasControl reports whether s holds a byte that would end a command, or confuse a server or a terminal.

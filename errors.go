@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/corexalgo/ftpclient/internal/partfile"
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -140,3 +144,96 @@ var errBrokenOff = retry.Transient(errors.New("broken off, as the batch ended ea
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// A fault is told what is wrong with the value of a key, in the words of fmt.Errorf.
+type fault func(key, format string, args ...any)
+
+// faults collects what is wrong with what a caller has set.
+type faults []error
+
+func (f *faults) add(key, format string, args ...any) {
+	*f = append(*f, fmt.Errorf("%s: %w", key, fmt.Errorf(format, args...)))
+}
+
+// below tells of the keys below one.
+func (f fault) below(prefix string) fault {
+	return func(key, format string, args ...any) { f(prefix+"."+key, format, args...) }
+}
+
+// check reports every fault of a call's options at once. A call does it before all else.
+func check(options interface{ validate(f fault) }) error {
+	var f faults
+	if options.validate(f.add); len(f) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errors.Join(f...), fs.ErrInvalid)
+}
+
+func notNegative[T int | int64 | time.Duration](f fault, key string, v T) {
+	if v < 0 {
+		f(key, "%v is negative", v)
+	}
+}
+
+// known finds a value that is none of those up to last.
+func known[T ~int](f fault, key string, v, last T) {
+	if v < 0 || v > last {
+		f(key, "%d is no %T", v, v)
+	}
+}
+
+func validPatterns(f fault, key string, patterns []string) {
+	for _, p := range patterns {
+		if !doublestar.ValidatePattern(p) {
+			f(key, "%s: %w", reply.Quote(p), doublestar.ErrBadPattern)
+		}
+	}
+}
+
+func (o *TransferOptions) validate(f fault) {
+	if o == nil {
+		return
+	}
+	known(f, "Verify", o.Verify, VerifyNone)
+	known(f, "Existing", o.Existing, FailExisting)
+	notNegative(f, "Segments", o.Segments)
+	notNegative(f, "BytesPerSecond", o.BytesPerSecond)
+	if o.Retry != nil {
+		o.Retry.validate(f.below("Retry"))
+	}
+	o.validateExpected(f)
+}
+
+func (o *BatchOptions) validate(f fault) {
+	if o == nil {
+		return
+	}
+	o.TransferOptions.validate(f)
+	notNegative(f, "Workers", o.Workers)
+	notNegative(f, "BatchSize", o.BatchSize)
+	notNegative(f, "ReconnectEvery", o.ReconnectEvery)
+	validPatterns(f, "Include", o.Include)
+	validPatterns(f, "Exclude", o.Exclude)
+}
+
+func (o *WalkOptions) validate(f fault) {
+	if o == nil {
+		return
+	}
+	notNegative(f, "Workers", o.Workers)
+	notNegative(f, "MaxDepth", o.MaxDepth)
+	validPatterns(f, "Include", o.Include)
+	validPatterns(f, "Exclude", o.Exclude)
+}
+
+func (o *MirrorOptions) validate(f fault) {
+	if o == nil {
+		return
+	}
+	known(f, "Direction", o.Direction, Up)
+	known(f, "Compare", o.Compare, CompareHash)
+	validPatterns(f, "Include", o.Include)
+	validPatterns(f, "Exclude", o.Exclude)
+}
+
+func (j Job) validate(f fault) { known(f, "Direction", j.Direction, Up) }

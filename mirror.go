@@ -72,11 +72,11 @@ func (c *Client) PlanMirror(ctx context.Context, server, remoteDir, localDir str
 }
 
 func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (*Plan, error) {
-	walk := &WalkOptions{Include: opts.Include, Exclude: opts.Exclude, CoarseTimes: opts.Compare != CompareSizeAndTime}
-	if _, err := walk.withDefaults(); err != nil {
+	if err := check(&opts); err != nil {
 		return nil, err
 	}
-	walk.Include = nil // what they leave alone must be seen, as its directory cannot be deleted
+	// What Include leaves alone must be seen, as its directory cannot be deleted.
+	walk := &WalkOptions{Exclude: opts.Exclude, CoarseTimes: opts.Compare != CompareSizeAndTime}
 	if opts.Delete && opts.Direction == Up {
 		walk.Exclude = nil
 	}
@@ -235,6 +235,9 @@ func (c *Client) Apply(ctx context.Context, plan *Plan, opts *BatchOptions) (*Ba
 	if plan.Incomplete && slices.ContainsFunc(plan.Actions, func(a Action) bool { return a.Kind == ActionDelete }) {
 		return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, errIncomplete)
 	}
+	if err := check(&MirrorOptions{Direction: plan.Direction}); err != nil {
+		return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, err)
+	}
 	var o BatchOptions
 	if opts != nil {
 		o = *opts
@@ -243,7 +246,7 @@ func (c *Client) Apply(ctx context.Context, plan *Plan, opts *BatchOptions) (*Ba
 	var tree *os.Root
 	if plan.Direction == Down {
 		var err error
-		if tree, err = c.openTree(plan.Server, plan.LocalDir); err != nil {
+		if tree, err = c.openTree(plan.Server, plan.LocalDir, &o); err != nil {
 			return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, err)
 		}
 		defer func() { _ = tree.Close() }()

@@ -226,6 +226,16 @@ func (t *transfer) advance(n int64) {
 	}
 }
 
+// counts are what a file's progress tells of the batch.
+func (b *batch) counts() (total, failed int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.whole {
+		total = b.result.Total
+	}
+	return total, b.result.Failed
+}
+
 // tell calls OnFile, one call at a time.
 func (b *batch) tell(e FileEvent) {
 	if b.opts.OnFile == nil {

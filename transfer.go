@@ -144,17 +144,17 @@ func (o *operation) transfer(job Job, opts *TransferOptions) (*transfer, error) 
 func (j Job) result() *Result { return &Result{Server: j.Server, Remote: j.Remote, Local: j.Local} }
 
 func (t *transfer) check() error {
-	check := safepath.CheckArgument
+	checkName := safepath.CheckArgument
 	if t.job.Direction == Up {
-		check = safepath.CheckCreated
+		checkName = safepath.CheckCreated
 	}
-	if err := check(t.remote); err != nil {
+	if err := checkName(t.remote); err != nil {
 		return err
 	}
 	if remotefs.IsRoot(t.remote) || strings.HasSuffix(t.remote, "/") {
 		return fmt.Errorf("remote path %q names no file: %w", t.remote, fs.ErrInvalid)
 	}
-	return t.opts.checkExpected()
+	return check(&t.opts)
 }
 
 // call moves the file, and makes the call's result.

@@ -32,7 +32,7 @@ import (
 // the day only, the exact ones of files that may be the same are asked for, many in one round trip. It is like
 // DownloadFiles in all else.
 func (c *Client) DownloadDir(ctx context.Context, server, remoteDir, localDir string, opts *BatchOptions) (*BatchResult, error) {
-	tree, err := c.openTree(server, localDir)
+	tree, err := c.openTree(server, localDir, opts)
 	if err != nil {
 		return &BatchResult{}, wrap("batch", server, remoteDir, err)
 	}
@@ -58,8 +58,11 @@ func (c *Client) UploadDir(ctx context.Context, server, localDir, remoteDir stri
 	}})
 }
 
-// openTree opens a local folder, made if it is missing, for what comes from a server.
-func (c *Client) openTree(server, dir string) (*os.Root, error) {
+// openTree opens a local folder, made if it is missing, for what comes from a server by a batch of such options.
+func (c *Client) openTree(server, dir string, opts *BatchOptions) (*os.Root, error) {
+	if err := check(opts); err != nil {
+		return nil, err
+	}
 	if c.servers[server] == nil {
 		return nil, ErrUnknownServer
 	}
@@ -207,11 +210,7 @@ type uploadTree struct {
 
 func (u *uploadTree) tasks(op *operation) iter.Seq[task] {
 	return func(yield func(task) bool) {
-		opts, err := u.walkOptions().withDefaults()
-		if err != nil {
-			yield(failed(u.job(""), err))
-			return
-		}
+		opts := u.walkOptions()
 		local := func(yield func(join.Item[fs.FileInfo]) bool) {
 			closed := ""
 			for e := range localfs.Walk(op.ctx, u.localDir) {

@@ -168,22 +168,23 @@ func (o *TransferOptions) expected() Checksum {
 	return want
 }
 
-func (o *TransferOptions) checkExpected() error {
-	if o.SHA256 != "" && o.Expected != (Checksum{}) {
-		return fmt.Errorf("SHA256 and Expected are both set: %w", fs.ErrInvalid)
-	}
+func (o *TransferOptions) validateExpected(f fault) {
 	want := o.expected()
-	if want == (Checksum{}) {
-		return nil
-	}
 	a, ok := digest.ByName(want.Algorithm)
-	if !ok {
-		return fmt.Errorf("unknown algorithm %q of the expected digest: %w", want.Algorithm, fs.ErrInvalid)
+	_, err := hex.DecodeString(want.Digest)
+	key := "Expected"
+	if o.SHA256 != "" {
+		key = "SHA256"
 	}
-	if _, err := hex.DecodeString(want.Digest); err != nil || len(want.Digest) != a.HexLen() {
-		return fmt.Errorf("the expected digest is no %s of %d hex digits: %w", a.Name, a.HexLen(), fs.ErrInvalid)
+	switch {
+	case o.SHA256 != "" && o.Expected != (Checksum{}):
+		f(key, "Expected is set too: choose one")
+	case want == (Checksum{}):
+	case !ok:
+		f(key, "unknown algorithm %q", want.Algorithm)
+	case err != nil || len(want.Digest) != a.HexLen():
+		f(key, "not the %d hex digits of a %s", a.HexLen(), a.Name)
 	}
-	return nil
 }
 
 // errDigest is ErrMismatch found by a digest: the line or a disk may have flipped a bit, and the transfer starts over once.
@@ -427,6 +428,9 @@ func (u *upload) prove(ctx context.Context, s *session.Session) error {
 // read once, if at all.
 func (c *Client) Verify(ctx context.Context, server, remote, local string, mode VerifyMode) (Verification, error) {
 	var proof Verification
+	if err := check(&TransferOptions{Verify: mode}); err != nil {
+		return proof, wrap("verify", server, remote, err)
+	}
 	src, err := source.Open(local) // once: its digest is kept, as the connection may be gone when that of a large file is known
 	if err != nil {
 		return proof, wrap("verify", server, remote, err)

@@ -1,6 +1,7 @@
 package ftpclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,20 +175,12 @@ type WalkOptions struct {
 	CoarseTimes bool
 }
 
-func (o *WalkOptions) withDefaults() (WalkOptions, error) {
-	var opts WalkOptions
+func (o *WalkOptions) withDefaults() (opts WalkOptions) {
 	if o != nil {
 		opts = *o
 	}
-	if opts.Workers <= 0 {
-		opts.Workers = 4
-	}
-	for _, pattern := range slices.Concat(opts.Include, opts.Exclude) {
-		if !doublestar.ValidatePattern(pattern) {
-			return opts, fmt.Errorf("pattern %s: %w", reply.Quote(pattern), doublestar.ErrBadPattern)
-		}
-	}
-	return opts, nil
+	opts.Workers = cmp.Or(opts.Workers, 4)
+	return opts
 }
 
 // visits reports whether an entry is part of the walk, by its path below root.
@@ -235,10 +228,10 @@ func (c *Client) Walk(ctx context.Context, server, root string, opts *WalkOption
 }
 
 func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, error] {
-	opts, err := options.withDefaults()
-	if err != nil {
+	if err := check(options); err != nil {
 		return func(yield func(Entry, error) bool) { yield(Entry(remotefs.Directory(root)), err) }
 	}
+	opts := options.withDefaults()
 	prefix := remotefs.Below(root)
 	lister := &lister{op: o, coarse: opts.CoarseTimes, slots: make(chan struct{}, opts.Workers)}
 	visited := func(dir Entry, l walk.Listing[Entry]) walk.Listing[Entry] {
@@ -267,7 +260,7 @@ func (o *operation) walk(root string, options *WalkOptions) iter.Seq2[Entry, err
 		Workers:  opts.Workers,
 		MaxDepth: opts.MaxDepth,
 	}
-	if tree.MaxDepth <= 0 {
+	if tree.MaxDepth == 0 {
 		tree.MaxDepth, tree.TooDeep = maxDepth, errTooDeep
 	}
 	return tree.All(o.ctx, Entry(remotefs.Directory(root)))

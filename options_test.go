@@ -1,0 +1,144 @@
+package ftpclient_test
+
+import (
+	"bytes"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+// refused is one clear error, of a call that did nothing.
+func refused(t *testing.T, srv *ftptest.Server, err error, keys ...string) {
+	t.Helper()
+	var e *ftpclient.Error
+	require.ErrorAs(t, err, &e)
+	require.ErrorIs(t, err, fs.ErrInvalid)
+	assert.False(t, ftpclient.Retryable(err))
+	for _, key := range keys {
+		assert.Contains(t, err.Error(), key+": ")
+	}
+	assert.Zero(t, srv.Stats().Conns, "nothing was asked for")
+}
+
+func TestTransferOptionsThatMakeNoSenseAreRefused(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", []byte("content"))
+	ctx, local := t.Context(), localFile(t, []byte("content"))
+	digest := ftpclient.Checksum{Algorithm: "MD5", Digest: strings.Repeat("0", 32)}
+	for key, opts := range map[string]ftpclient.TransferOptions{
+		"Verify":          {Verify: 77},
+		"Existing":        {Existing: 9},
+		"Segments":        {Segments: -1},
+		"BytesPerSecond":  {BytesPerSecond: -1},
+		"SHA256":          {SHA256: "no hex"},
+		"Expected":        {Expected: ftpclient.Checksum{Algorithm: "MD5", Digest: "0"}},
+		"Retry.delay":     {Retry: &ftpclient.RetryPolicy{Delay: -1}},
+		"Retry.max_delay": {Retry: &ftpclient.RetryPolicy{MaxDelay: -time.Second}},
+	} {
+		t.Run(key, func(t *testing.T) {
+			into := filepath.Join(t.TempDir(), "new", "f")
+			_, err := client.Download(ctx, "srv", "f", into, &opts)
+			refused(t, srv, err, key)
+			_, err = client.Upload(ctx, "srv", local, "g", &opts)
+			refused(t, srv, err, key)
+			_, err = client.DownloadTo(ctx, "srv", "f", &bytes.Buffer{}, &opts)
+			refused(t, srv, err, key)
+			_, err = client.UploadFrom(ctx, "srv", strings.NewReader("x"), "g", &opts)
+			refused(t, srv, err, key)
+			_, err = client.Copy(ctx, "srv", "f", "srv", "g", &opts)
+			refused(t, srv, err, key)
+
+			batch := &ftpclient.BatchOptions{TransferOptions: opts}
+			_, err = client.DownloadFiles(ctx, "srv", []string{"f"}, filepath.Dir(into), batch)
+			refused(t, srv, err, key)
+			_, err = client.UploadFiles(ctx, "srv", []string{local}, "d", batch)
+			refused(t, srv, err, key)
+			assert.NoDirExists(t, filepath.Dir(into))
+		})
+	}
+	_, err := client.Download(ctx, "srv", "f", local, &ftpclient.TransferOptions{SHA256: sha(nil), Expected: digest})
+	refused(t, srv, err, "SHA256")
+	_, err = client.Verify(ctx, "srv", "f", local, -1)
+	refused(t, srv, err, "Verify")
+	_, err = client.Download(ctx, "srv", "f", local, &ftpclient.TransferOptions{Verify: 77, Segments: -2})
+	refused(t, srv, err, "Verify", "Segments") // all at once
+	assert.Contains(t, err.Error(), "77 is no ftpclient.VerifyMode; Segments: -2 is negative")
+
+	_, err = client.Download(ctx, "srv", "f", local, &ftpclient.TransferOptions{Retry: never()})
+	assert.NoError(t, err, "less than no retries are none")
+}
+
+func TestBatchOptionsThatMakeNoSenseAreRefused(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	ctx := t.Context()
+	for key, opts := range map[string]*ftpclient.BatchOptions{
+		"Workers":        {Workers: -1},
+		"BatchSize":      {BatchSize: -1},
+		"ReconnectEvery": {ReconnectEvery: -1},
+		"Include":        {Include: []string{"[a"}},
+		"Exclude":        {Exclude: []string{"[a"}},
+	} {
+		t.Run(key, func(t *testing.T) {
+			into, from := filepath.Join(t.TempDir(), "new"), t.TempDir()
+			_, err := client.DownloadFiles(ctx, "srv", []string{"f"}, into, opts)
+			refused(t, srv, err, key)
+			_, err = client.DownloadDir(ctx, "srv", "d", into, opts)
+			refused(t, srv, err, key)
+			_, err = client.Apply(ctx, &ftpclient.Plan{Server: "srv", RemoteDir: "d", LocalDir: into}, opts)
+			refused(t, srv, err, key)
+			_, err = client.UploadDir(ctx, "srv", from, "d", opts)
+			refused(t, srv, err, key)
+			_, err = client.Batch(ctx, slices.Values([]ftpclient.Job(nil)), opts)
+			refused(t, srv, err, key)
+			assert.NoDirExists(t, into)
+		})
+	}
+	job := ftpclient.Job{Direction: 5, Server: "srv", Remote: "f", Local: filepath.Join(t.TempDir(), "f")}
+	r, err := client.Batch(ctx, slices.Values([]ftpclient.Job{job}), nil)
+	refused(t, srv, err, "Direction")
+	assert.Len(t, r.Failures, 1, "of that job alone")
+
+	none := &ftpclient.BatchOptions{MaxReconnects: -1, NoopInterval: -1}
+	_, err = client.DownloadFiles(ctx, "srv", nil, t.TempDir(), none)
+	assert.NoError(t, err, "less than 0 has a meaning there")
+}
+
+func TestWalkAndMirrorOptionsThatMakeNoSenseAreRefused(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	ctx := t.Context()
+	for key, opts := range map[string]*ftpclient.WalkOptions{
+		"Workers":  {Workers: -1},
+		"MaxDepth": {MaxDepth: -1},
+		"Include":  {Include: []string{"[a"}},
+	} {
+		n := 0
+		for _, err := range client.Walk(ctx, "srv", "", opts) {
+			refused(t, srv, err, key)
+			n++
+		}
+		assert.Equal(t, 1, n)
+	}
+	for key, opts := range map[string]*ftpclient.MirrorOptions{
+		"Direction": {Direction: 5},
+		"Compare":   {Compare: 3},
+		"Exclude":   {Exclude: []string{"[a"}},
+	} {
+		_, err := client.PlanMirror(ctx, "srv", "", t.TempDir(), opts)
+		refused(t, srv, err, key)
+	}
+	_, err := client.PlanMirror(ctx, "srv", "", t.TempDir(), &ftpclient.MirrorOptions{Include: []string{"[a"}})
+	require.ErrorIs(t, err, doublestar.ErrBadPattern)
+	made := ftpclient.Action{Kind: ftpclient.ActionMkdir, Remote: "d/e", Local: filepath.Join("l", "e"), IsDir: true}
+	_, err = client.Apply(ctx, &ftpclient.Plan{Server: "srv", Direction: 5, RemoteDir: "d", LocalDir: "l", Actions: []ftpclient.Action{made}}, nil)
+	refused(t, srv, err, "Direction")
+}
