@@ -193,6 +193,8 @@ func (j Job) target() (server, name string) {
 	return "", abs
 }
 
+func (j Job) result() *Result { return &Result{Server: j.Server, Remote: j.Remote, Local: j.Local} }
+
 // A batch is a call that moves many files, while it runs.
 type batch struct {
 	c      *Client

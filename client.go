@@ -338,7 +338,7 @@ func (o *operation) borrow() (s *session.Session, reused bool, done func(), err 
 	if o.lane != nil {
 		return o.lane.borrow(o)
 	}
-	acquire := o.srv.pool.Acquire
+	acquire := o.srv.acquire
 	if o.spare {
 		acquire = o.srv.pool.TryAcquire
 	}
@@ -353,6 +353,16 @@ func (o *operation) borrow() (s *session.Session, reused bool, done func(), err 
 		lease.Conn().Forget()
 		lease.Release()
 	}, nil
+}
+
+// acquire waits for a connection, but not where that may be for ever.
+func (s *server) acquire(ctx context.Context) (*pool.Lease[*session.Session], error) {
+	lease, err := s.pool.Acquire(ctx)
+	if errors.Is(err, pool.ErrStuck) {
+		err = retry.Permanent(fmt.Errorf("for %v all connections (max_conns) are held by calls that wait for their caller: "+
+			"for a reader, a writer, a callback, or the next Read of a File", s.cfg.StallTimeout))
+	}
+	return lease, err
 }
 
 // useSpare is use of a connection that nobody else wants: it is pool.ErrBusy at once where there is none. ctx bounds the

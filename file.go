@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/pool"
@@ -33,7 +34,8 @@ type File struct {
 	stop   func() bool
 	end    sync.Once
 
-	patience time.Duration // how long a connection is waited for; 0: as long as the context lasts
+	patience time.Duration // how long a connection is waited for, and none given up meanwhile; 0: as long as the context lasts
+	asked    atomic.Bool   // giveWay will be called
 
 	mu     sync.Mutex // taken by every method; guards what follows
 	entry  Entry
@@ -44,6 +46,8 @@ type File struct {
 
 	lease    *pool.Lease[*session.Session] // with stream: the connection that it occupies
 	stream   *session.Retrieval            // nil: none; else it stands at at
+	resting  func()                        // ends the stream's rest between two Reads; nil: it has none
+	left     time.Time                     // when the last Read ended
 	at       int64                         // where the last Read ended
 	tail     []byte                        // what was read just before it
 	id       *sink.ID                      // of the version that is being read; nil: not known yet
@@ -62,7 +66,9 @@ var errIsDir = errors.New("is a directory")
 // Open opens a remote file for reading. It finds out what remote is, and no more: a directory is an error, and nothing of
 // the content is moved before the first Read. ctx governs the File until Close.
 //
-// A file of more than 256 KiB holds a connection from its first Read to its end, to a Read elsewhere, or to Close.
+// A file of more than 256 KiB has a connection from its first Read to its end, to a Read elsewhere, or to Close. While nobody
+// reads, those who wait for a connection get it, and the next Read goes on over another one; but a file of which the server does
+// not tell size and time, and which could not be recognised then, keeps it.
 func (c *Client) Open(ctx context.Context, server, remote string) (*File, error) {
 	entry, err := c.Stat(ctx, server, remote)
 	if err != nil {
@@ -172,6 +178,7 @@ func (f *File) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	f.stir()
 	if f.offset != f.at {
 		f.drop()
 		f.at, f.tail, f.unproved = f.offset, f.tail[:0], false
@@ -181,6 +188,7 @@ func (f *File) Read(p []byte) (n int, err error) {
 	} else {
 		n, err = f.readAgain(p)
 	}
+	f.settle()
 	switch {
 	case err != nil && f.op.ctx.Err() != nil:
 		return 0, f.ended()
@@ -307,6 +315,7 @@ func (f *File) connect() error {
 		stream, err := f.begin(lease.Conn())
 		if err == nil {
 			f.lease, f.stream = lease, stream
+			f.lend()
 			return nil
 		}
 		again := free && lease.Reused() && !lease.Conn().Usable() && f.op.ctx.Err() == nil && lost(err)
@@ -320,11 +329,11 @@ func (f *File) connect() error {
 // acquire gets a connection, within patience.
 func (f *File) acquire() (*pool.Lease[*session.Session], error) {
 	if f.patience <= 0 {
-		return f.op.srv.pool.Acquire(f.op.ctx)
+		return f.op.srv.acquire(f.op.ctx)
 	}
 	ctx, cancel := context.WithTimeout(f.op.ctx, f.patience)
 	defer cancel()
-	lease, err := f.op.srv.pool.Acquire(ctx)
+	lease, err := f.op.srv.acquire(ctx)
 	if err != nil && ctx.Err() != nil && f.op.ctx.Err() == nil {
 		err = retry.Permanent(fmt.Errorf("no connection became free within %v", f.patience))
 	}
@@ -426,17 +435,66 @@ func (f *File) drop() {
 	if f.stream == nil {
 		return
 	}
+	f.stir()
+	f.op.srv.offers.Lock()
+	delete(f.op.srv.files, f)
+	f.op.srv.offers.Unlock()
 	_ = f.stream.Close() // what matters of its error, the last Read returned
 	f.lease.Release()
 	f.stream, f.lease = nil, nil
 }
 
-// fileInfo is an Entry as an fs.FileInfo. Its Sys is the Entry.
-type fileInfo struct{ entry Entry }
+// settle begins the rest of a stream between two Reads.
+func (f *File) settle() {
+	if f.stream != nil {
+		f.left, f.resting = time.Now(), f.op.srv.pool.Rest()
+	}
+}
 
-func (i fileInfo) Name() string       { return i.entry.Name }
-func (i fileInfo) Size() int64        { return max(0, i.entry.Size) }
-func (i fileInfo) Mode() fs.FileMode  { return i.entry.Mode }
-func (i fileInfo) ModTime() time.Time { return i.entry.ModTime }
-func (i fileInfo) IsDir() bool        { return i.entry.IsDir() }
-func (i fileInfo) Sys() any           { return i.entry }
+// stir ends settle.
+func (f *File) stir() {
+	if f.resting != nil {
+		f.resting()
+		f.resting = nil
+	}
+}
+
+// lull is after what time without a Read a File gives its connection to those who wait for one: what is read on and on keeps
+// it, as to come back takes some round trips.
+const lull = 100 * time.Millisecond
+
+// lend has the connection given up when others wait for it, if the file can be read on over another one.
+func (f *File) lend() {
+	if f.patience > 0 || !f.id.Provable() {
+		return
+	}
+	f.op.srv.offers.Lock()
+	f.op.srv.files[f] = struct{}{}
+	f.op.srv.offers.Unlock()
+	if f.op.srv.pool.Waiting() { // who began before
+		f.ask()
+	}
+}
+
+// ask is called when somebody begins to wait for a connection. It does not wait.
+func (f *File) ask() {
+	if !f.asked.Swap(true) {
+		go f.giveWay()
+	}
+}
+
+// giveWay gives the connection up once nobody has read for a while, if somebody still waits then.
+func (f *File) giveWay() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked.Store(false)
+	if f.stream == nil || !f.op.srv.pool.Waiting() {
+		return
+	}
+	if wait := lull - time.Since(f.left); wait > 0 {
+		f.asked.Store(true)
+		time.AfterFunc(wait, f.giveWay)
+		return
+	}
+	f.drop()
+}

@@ -6,9 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"time"
 
 	"github.com/corexalgo/ftpclient/internal/remotefs"
-
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
@@ -190,3 +190,13 @@ func (d *dirFile) ReadDir(n int) ([]fs.DirEntry, error) {
 	d.list = d.list[n:]
 	return list, nil
 }
+
+// fileInfo is an Entry as an fs.FileInfo. Its Sys is the Entry.
+type fileInfo struct{ entry Entry }
+
+func (i fileInfo) Name() string       { return i.entry.Name }
+func (i fileInfo) Size() int64        { return max(0, i.entry.Size) }
+func (i fileInfo) Mode() fs.FileMode  { return i.entry.Mode }
+func (i fileInfo) ModTime() time.Time { return i.entry.ModTime }
+func (i fileInfo) IsDir() bool        { return i.entry.IsDir() }
+func (i fileInfo) Sys() any           { return i.entry }

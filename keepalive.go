@@ -38,8 +38,9 @@ type server struct {
 	workers atomic.Int64        // of batches
 	copies  *semaphore.Weighted // connections that copies between servers may use
 
-	offers  sync.Mutex         // guards offered, and the leases of those in it
+	offers  sync.Mutex         // guards what follows, and the leases of those in offered
 	offered map[*lane]struct{} // between two files
+	files   map[*File]struct{} // that have a connection, and can do without while nobody reads
 }
 
 func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
@@ -50,7 +51,7 @@ func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
 	}
 	srv := &server{
 		name: name, cfg: cfg, id: fmt.Sprintf("%s:%d", cfg.Host, cfg.Port),
-		copies: semaphore.NewWeighted(int64(cfg.MaxConns)), offered: map[*lane]struct{}{},
+		copies: semaphore.NewWeighted(int64(cfg.MaxConns)), offered: map[*lane]struct{}{}, files: map[*File]struct{}{},
 	}
 	var login retry.Login
 	srv.pool = pool.New(pool.Options[*session.Session]{
@@ -67,6 +68,7 @@ func (c *Client) newServer(name string, cfg ServerConfig) (*server, error) {
 		KeepAlive:   cfg.KeepAlive,
 		PingTimeout: min(cfg.ReplyTimeout, 10*time.Second),
 		IdleTimeout: cfg.IdleTimeout,
+		Patience:    cfg.StallTimeout,
 		Reclaim:     srv.reclaim,
 		OnEvent:     logEvents(log),
 	})
@@ -324,7 +326,7 @@ func (l *lane) borrow(o *operation) (s *session.Session, reused bool, done func(
 		l.idle()
 	}
 	if l.lease == nil {
-		lease, err := o.srv.pool.Acquire(o.ctx)
+		lease, err := o.srv.acquire(o.ctx)
 		if err != nil {
 			return nil, false, nil, o.unreachable(err)
 		}
@@ -459,10 +461,15 @@ func (l *lane) recall() {
 	delete(l.srv.offered, l)
 }
 
-// reclaim gives up what lanes offer.
+// reclaim gives up what lanes offer, and has files do so.
 func (s *server) reclaim() {
 	for lease := s.takeOffer(nil); lease != nil; lease = s.takeOffer(nil) {
 		giveUp(lease)
+	}
+	s.offers.Lock()
+	defer s.offers.Unlock()
+	for f := range s.files {
+		f.ask()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/bar"
+	"github.com/corexalgo/ftpclient/internal/source"
 )
 
 // Progress says how far the transfer of one file is.
@@ -209,7 +210,14 @@ func remaining(p Progress) time.Duration {
 // start tells that attempt n moves content from offset on, now that the size is known.
 func (t *transfer) start(n int, size, offset int64) {
 	if t.meter == nil {
-		t.meter = newMeter(t.opts.Progress, t.job, size, offset, t.place)
+		fn := t.opts.Progress
+		if fn != nil {
+			fn = func(p Progress) {
+				defer t.rest()()
+				t.opts.Progress(p)
+			}
+		}
+		t.meter = newMeter(fn, t.job, size, offset, t.place)
 		if n == 1 {
 			return
 		}
@@ -224,6 +232,44 @@ func (t *transfer) advance(n int64) {
 	if t.place.batch != nil {
 		t.place.batch.moved.Add(n)
 	}
+}
+
+// rest tells the pool that the transfer's connection waits for the caller's own code, which may wait for a connection itself.
+func (t *transfer) rest() (end func()) {
+	if t.over && (t.lane == nil || t.lane.lease == nil) { // it has none
+		return func() {}
+	}
+	return t.srv.pool.Rest()
+}
+
+// A callersWriter is the caller's own code.
+type callersWriter struct {
+	t *transfer
+	w io.Writer
+}
+
+func (c callersWriter) Write(p []byte) (int, error) {
+	defer c.t.rest()()
+	return c.w.Write(p)
+}
+
+// A callersSource reads by the caller's own code.
+type callersSource struct {
+	source.Source
+	t *transfer
+}
+
+// Content is that of the Source.
+func (c callersSource) Content() io.Reader { return callersReader{c.t, c.Source.Content()} }
+
+type callersReader struct {
+	t *transfer
+	r io.Reader
+}
+
+func (c callersReader) Read(p []byte) (int, error) {
+	defer c.t.rest()()
+	return c.r.Read(p)
 }
 
 // counts are what a file's progress tells of the batch.

@@ -112,6 +112,7 @@ type transfer struct {
 	limit  *rate.Limiter
 	job    Job
 	place  place
+	over   bool // it has no connection any more, but for the lane's
 }
 
 // newTransfer begins a call, which must be made. With an error there is nothing but the result.
@@ -141,8 +142,6 @@ func (o *operation) transfer(job Job, opts *TransferOptions) (*transfer, error) 
 	return t, nil
 }
 
-func (j Job) result() *Result { return &Result{Server: j.Server, Remote: j.Remote, Local: j.Local} }
-
 func (t *transfer) check() error {
 	checkName := safepath.CheckArgument
 	if t.job.Direction == Up {
@@ -161,7 +160,7 @@ func (t *transfer) check() error {
 func (t *transfer) call(move func() error) (*Result, error) {
 	defer t.end() // also where a callback of the caller's panics
 	err := t.wrap(move())
-	t.result.Elapsed = time.Since(t.begun)
+	t.over, t.result.Elapsed = true, time.Since(t.begun)
 	switch { // skipped, or failed before anything moved: the call is still told of
 	case t.meter != nil:
 	case t.result.Skipped:
@@ -204,7 +203,7 @@ func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Wri
 	if err != nil {
 		return t.result, err
 	}
-	return t.call((&download{transfer: t, sink: sink.NewWriter(w)}).run)
+	return t.call((&download{transfer: t, sink: sink.NewWriter(callersWriter{t, w})}).run)
 }
 
 // Upload stores a local file at the remote path, making missing remote folders. The bytes go to a temporary remote name,
@@ -267,7 +266,7 @@ func (t *transfer) uploadFile() error {
 }
 
 func (t *transfer) uploadReader(r io.Reader) error {
-	return t.upload(source.NewReader(r), strconv.FormatInt(time.Now().UnixNano(), 36))
+	return t.upload(callersSource{source.NewReader(r), t}, strconv.FormatInt(time.Now().UnixNano(), 36))
 }
 
 // upload holds the target, for this host, and runs.

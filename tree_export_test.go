@@ -39,3 +39,6 @@ func (c *Client) WalkWhileClosing(ctx context.Context, server, dir string) (errs
 	}
 	return errs
 }
+
+// Waiting tells whether somebody waits for a connection that others use.
+func (c *Client) Waiting(server string) bool { return c.servers[server].pool.Waiting() }

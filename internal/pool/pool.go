@@ -54,6 +54,9 @@ type Options[C Conn] struct {
 	IdleTimeout time.Duration // an idle connection is closed after it; <= 0: never
 	RaiseAfter  time.Duration // how long until a lowered limit is tried one higher; 0: 1 minute
 
+	// Patience is how long Acquire waits while all who have a connection rest; <= 0: for ever.
+	Patience time.Duration
+
 	// Reclaim is called when somebody begins to wait for a connection, to have those released that are leased and not needed
 	// just then. Nil: there are none.
 	Reclaim func()
@@ -98,6 +101,8 @@ type Pool[C Conn] struct {
 	lost     int                         // connections lost and not yet replaced
 	losses   int64                       // connections lost so far
 	waiting  int                         // calls of Acquire that wait for their turn
+	resting  int                         // leases whose holders rest
+	stirred  time.Time                   // when resting changed last
 	pace     map[*time.Duration]struct{} // intervals in place of Options.KeepAlive
 	stats    Stats
 }
@@ -155,7 +160,10 @@ func (p *Pool[C]) Acquire(ctx context.Context) (*Lease[C], error) {
 
 	since := p.gate.count()
 	for {
-		if p.queue(ctx) != nil {
+		switch err := p.queue(ctx); {
+		case errors.Is(err, ErrStuck):
+			return nil, err
+		case err != nil:
 			return nil, ended(caller)
 		}
 		lease, err := p.fill(ctx, since)
@@ -183,7 +191,15 @@ func (p *Pool[C]) queue(ctx context.Context) error {
 	if p.o.Reclaim != nil {
 		p.o.Reclaim()
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	if p.o.Patience > 0 {
+		p.calls.Go(func() { p.watch(ctx, end) })
+	}
 	err := p.units.Acquire(ctx, 1)
+	if err != nil {
+		err = context.Cause(ctx)
+	}
 	p.mu.Lock()
 	p.waiting--
 	p.mu.Unlock()
