@@ -113,8 +113,8 @@ type ServerConfig struct {
 	// end, as many do, leaves a part under the upload's temporary name. The target itself appears only after its size is proved.
 	Proxy string `yaml:"proxy"`
 
-	// DialContext opens every connection, to the proxy where there is one; nil is a net.Dialer. Its connections must obey
-	// their deadlines. One that wraps another should offer a method NetConn() net.Conn, as *tls.Conn does: by what is below
+	// DialContext opens every connection, to the proxy where there is one; nil is a net.Dialer. It must return once its context
+	// has ended, and its connections must obey their deadlines. One that wraps another should offer a method NetConn() net.Conn, as *tls.Conn does: by what is below
 	// it an upload is reset when it is given up, and a connection is looked at without a wait before each command (else a
 	// millisecond is spent on that). Only a bare *net.TCPConn sends files by sendfile. What Proxy says of resets holds for
 	// a connection that hides its socket.

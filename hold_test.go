@@ -28,7 +28,7 @@ func bounded(t *testing.T) context.Context {
 }
 
 func TestAFileThatNobodyReadsGivesWayToOtherCalls(t *testing.T) {
-	for what, o := range map[string]ftptest.Options{"REST": {}, "no REST": {NoREST: true}} {
+	for what, o := range map[string]ftptest.Options{"REST": {}, "no REST": {NoREST: true}, "TLS": {TLS: ftptest.Explicit}} {
 		t.Run(what, func(t *testing.T) {
 			srv, client := serve(t, o, oneConnection)
 			content := randomBytes(t, 4*mib)
@@ -63,6 +63,32 @@ func TestAFileThatNobodyReadsGivesWayToOtherCalls(t *testing.T) {
 			assert.Zero(t, stats.Reconnects, "what gives way is not lost")
 		})
 	}
+}
+
+func TestManyFilesShareFewConnections(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{}, many(2))
+	content := randomBytes(t, mib)
+	put(t, srv, "f", content)
+	ctx := bounded(t)
+	var readers errgroup.Group
+	for range 6 {
+		readers.Go(func() error {
+			f, err := client.Open(ctx, "srv", "f")
+			if err != nil {
+				return err
+			}
+			defer func() { _ = f.Close() }()
+			var got bytes.Buffer
+			for err == nil && got.Len() < len(content) {
+				if _, err = io.CopyN(&got, f, mib/4); err == nil {
+					_, err = client.Stat(ctx, "srv", "f")
+				}
+			}
+			assert.True(t, bytes.Equal(content, got.Bytes()))
+			return err
+		})
+	}
+	require.NoError(t, readers.Wait())
 }
 
 func TestAFileGivesWayToWhoWaitedBefore(t *testing.T) {
