@@ -298,7 +298,7 @@ func (s *Session) conclude(err error) error {
 }
 
 // collect reads the answers to lines that were sent before the final reply to a transfer, whose outcome was err. A connection
-// that is lost meanwhile may have been confused by them.
+// that is lost meanwhile may have been confused by them, unless it was not before.
 func (s *Session) collect(err error, lines []string, confused *atomic.Bool) (replies []reply.Reply, _ error) {
 	rerr := s.ctl.Err()
 	for range lines {
@@ -308,13 +308,14 @@ func (s *Session) collect(err error, lines []string, confused *atomic.Bool) (rep
 			err = errors.Join(err, rerr)
 		}
 		if rerr != nil {
-			if s.ctx.Err() == nil && s.cfg.Quirks.earlyLost.Add(1) > 1 { // once may be the line's fault
+			if s.suspicious(rerr) && !s.seasoned && s.cfg.Quirks.earlyLost.Add(1) > 1 { // once may be the line's fault
 				confused.Store(true)
 			}
 			return nil, err
 		}
 		replies = append(replies, r)
 	}
+	s.seasoned = true
 	s.cfg.Quirks.earlyLost.Store(0)
 	return replies, err
 }
@@ -337,7 +338,7 @@ func plausible(final reply.Reply, lines []string, replies []reply.Reply) bool {
 		default:
 			good = r.Code == 229 || r.Code == 227
 		}
-		if !good {
+		if !good && r.Code != 425 && r.Code != 451 && r.Code != 530 { // which are of the data connection to come, the file, and the user
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -345,7 +346,7 @@ func TestAConnectionThatIsLostOnceAmongAnswersIsTheLinesFault(t *testing.T) {
 	var cuts atomic.Int32
 	srv := ftptest.ScriptFTP(t, map[string]string{"f": "content"}, func(cmd, _ string) (string, bool) {
 		if cmd == "MDTM" && cuts.Add(-1) >= 0 {
-			return "421 gone", true
+			runtime.Goexit()
 		}
 		return "", false
 	})
@@ -364,6 +365,40 @@ func TestAConnectionThatIsLostOnceAmongAnswersIsTheLinesFault(t *testing.T) {
 	require.Error(t, look())
 	require.Error(t, look())
 	assert.True(t, cfg.Quirks.OneByOne.Load(), "none was")
+}
+
+// An outage takes several sessions at once.
+func TestASessionThatAnsweredEarlyCommandsBeforeIsNotConfusedByThem(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		var cuts atomic.Bool
+		cfg := scripted(ftptest.ScriptFTP(t, map[string]string{"f": "content"}, func(cmd, _ string) (string, bool) {
+			if cmd == "SIZE" && cuts.Load() {
+				runtime.Goexit()
+			}
+			return "", false
+		}))
+		fetch := func(s *session.Session) error {
+			r, err := s.Retrieve(t.Context(), "f", 0, session.TransferOptions{
+				Then: func() session.Ahead { return session.Ahead{Looks: []string{"f"}} },
+			})
+			require.NoError(t, err)
+			_, err = io.ReadAll(r)
+			require.NoError(t, err)
+			return r.Close()
+		}
+		sessions := []*session.Session{dial(t, cfg), dial(t, cfg), dial(t, cfg)}
+		for _, s := range sessions {
+			if before {
+				require.NoError(t, fetch(s))
+			}
+		}
+		cuts.Store(true)
+		for _, s := range sessions {
+			require.Error(t, fetch(s))
+			gone(t, s, "cut")
+		}
+		assert.Equal(t, !before, cfg.Quirks.Late.Load())
+	}
 }
 
 func TestWhatABrokenSessionCannotDoAnotherOneMay(t *testing.T) {

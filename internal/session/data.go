@@ -100,11 +100,13 @@ func (s *Session) prepareData() error {
 		if reply.Code(err)/100 != 5 || s.ctl.LoggedOut() || s.peer().Is6() {
 			return err
 		}
-		s.cfg.Quirks.PASV.Store(true)
 	}
 	r, err := s.ask("PASV", 227)
 	if err != nil {
 		return err
+	}
+	if passive == "EPSV" { // of two that are refused neither is the better one
+		s.cfg.Quirks.PASV.Store(true)
 	}
 	return s.aim("PASV", r)
 }

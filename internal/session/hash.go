@@ -233,7 +233,7 @@ func (s *Session) selectHash(a digest.Algorithm) error {
 	s.hashing = "?" // until the server has answered
 	r, err := s.raw("OPTS HASH " + s.hashOption(a))
 	if err != nil {
-		if code := reply.Code(err); code/100 == 5 { // there is no file that it could be about
+		if reply.Code(err)/100 == 5 && !s.ctl.LoggedOut() { // there is no file that it could be about
 			s.cfg.Quirks.hash.add("HASH " + a.Name)
 		}
 		return err

@@ -169,7 +169,7 @@ func (s *Session) findHome() error {
 func (s *Session) homeQuestion() question {
 	return question{[]string{"PWD"}, func(_ *kept, r []reply.Reply) {
 		home, err := reply.Path(r[0])
-		if s.home = home; err != nil {
+		if s.home = home; err != nil && r[0].Code/100 != 4 && !s.ctl.LoggedOut() {
 			s.proof().off.Store(true)
 		}
 	}}

@@ -215,7 +215,7 @@ func TestASessionThatTheServerLoggedOutIsGoneAndWasNotLost(t *testing.T) {
 			if cmd == "MKD" && !out.Load() {
 				return "257 made", true
 			}
-			return "530 Please login with USER and PASS.", out.Load() && (cmd == refused || cmd == "PASV")
+			return "530 Please login with USER and PASS.", out.Load()
 		}))
 		s := dial(t, cfg)
 		require.NoError(t, c.do(s), refused)
@@ -226,6 +226,24 @@ func TestASessionThatTheServerLoggedOutIsGoneAndWasNotLost(t *testing.T) {
 		gone(t, s, refused)
 		assert.True(t, s.Spent(), refused)
 		assert.False(t, cfg.Quirks.PASV.Load(), refused)
+	}
+}
+
+// Some servers say 530 of what an anonymous user may not do.
+func TestA530OfOneCommandIsNotTheEndOfTheLogin(t *testing.T) {
+	for _, refused := range []string{"SIZE", "SIZE MDTM", "MKD", "RETR", "EPSV", "NOOP"} {
+		cfg := scripted(ftptest.ScriptFTP(t, map[string]string{"f": "content"}, func(cmd, _ string) (string, bool) {
+			return "530 Not for you", strings.Contains(refused, cmd)
+		}))
+		s := dial(t, cfg)
+		_, err := s.LookAhead(t.Context(), "f", session.Ahead{Data: true})
+		require.NoError(t, err, refused)
+		_, err = fetch(t.Context(), s, "f", 0)
+		assert.Equal(t, refused == "RETR" || refused == "EPSV", err != nil, "%s: %v", refused, err)
+		err = s.Mkdir(t.Context(), "d")
+		assert.Equal(t, refused == "MKD", reply.Code(err) == 530, refused)
+		inStep(t, s, refused)
+		assert.False(t, s.Spent(), refused)
 	}
 }
 

@@ -56,6 +56,9 @@ type Session struct {
 	data    *wire.Data
 	dialErr error // of the data connection
 
+	seasoned bool // it has answered commands that were sent before a final reply
+	hurried  bool // the last upload's content did not wait for the grant
+
 	broken bool
 	spent  bool // because a transfer was given up, or the server logged us out
 }
@@ -116,6 +119,7 @@ func (s *Session) begin(ctx context.Context) error {
 // dialogue in doubt. Once the watch on ctx has fired, nobody knows when it sets its deadline, and the session is not used
 // again though all went well.
 func (s *Session) end(err error) error {
+	out := s.loggedOut()
 	ctx := s.ctx
 	s.ctx, s.opts, s.storing, s.early, s.listing, s.consume = nil, TransferOptions{}, false, false, "", nil
 	s.target.dialing.drop()
@@ -132,7 +136,7 @@ func (s *Session) end(err error) error {
 	switch {
 	case doubtful, !s.ctl.Settled():
 		s.discard(err)
-	case s.ctl.LoggedOut(): // it would refuse all that follows
+	case out: // it would refuse all that follows
 		s.discard(err)
 		s.spent = true
 	}
@@ -143,6 +147,15 @@ func (s *Session) end(err error) error {
 		return ctx.Err()
 	}
 	return err
+}
+
+// loggedOut tells that the server does not know of the login any more. A 530 alone does not tell: there are servers that say so of
+// what this user may not do, SIZE for one. They know where he is.
+func (s *Session) loggedOut() bool {
+	if s.ctl.LoggedOut() && s.ctl.Settled() && s.ctx.Err() == nil {
+		_, _ = s.exchange("PWD")
+	}
+	return s.ctl.LoggedOut()
 }
 
 // errInStep marks an error that leaves the dialogue whole: the session may be used again.
@@ -191,7 +204,7 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 		}
 		r, err := s.answer()
 		if err != nil {
-			if together && i > 0 && s.ctx.Err() == nil {
+			if together && i > 0 && s.suspicious(err) {
 				s.blameGroup(len(lines), err)
 			}
 			return replies, err
@@ -202,6 +215,12 @@ func (s *Session) exchange(lines ...string) ([]reply.Reply, error) {
 		lost.Store(0)
 	}
 	return replies, nil
+}
+
+// suspicious tells an error that what was sent together, or early, may have caused: not the end of the context, and not a server that
+// leaves (421), or does not know of the login any more, and says so.
+func (s *Session) suspicious(err error) bool {
+	return s.ctx.Err() == nil && reply.Code(err) != 421 && !s.ctl.LoggedOut()
 }
 
 // blameGroup notes that a group of n commands was not answered as it should be. Where the connection is lost, once may be the
@@ -313,7 +332,7 @@ func (s *Session) Ping(ctx context.Context) error {
 	defer s.ctl.Disarm()
 	return s.do(ctx, func() error {
 		replies, err := s.exchange("NOOP")
-		if err == nil && s.ctl.LoggedOut() {
+		if err == nil && s.loggedOut() {
 			err = reply.Err("NOOP", replies[0])
 		}
 		return err

@@ -202,7 +202,7 @@ func (s *Session) statLine(dir string) (string, bool) {
 func (s *Session) statFailed(err error) error {
 	var closed *net.OpError
 	lost := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || (errors.As(err, &closed) && !isTimeout(err))
-	if p := s.proof(); s.ctx.Err() == nil && reply.Code(err) != 421 && (!lost || p.lost.Add(1) > 1) {
+	if p := s.proof(); s.suspicious(err) && (!lost || p.lost.Add(1) > 1) {
 		p.off.Store(true)
 	}
 	return err

@@ -122,6 +122,7 @@ func (s *Session) Store(ctx context.Context, path string, offset int64, src io.R
 	return s.upload(ctx, path, src, opts, func(arg string, r io.Reader) error {
 		// Not under TLS: a handshake with a server that has refused the transfer would wait for nothing.
 		s.early = opts.Eager && offset == 0 && s.cfg.TLS == Plain && !s.cfg.Active && !s.cfg.Quirks.Patient.Load()
+		s.hurried = s.early
 		if s.early {
 			s.opts.Moved = nil // told once it is known not to be in vain
 			s.asks = time.Now()
@@ -134,8 +135,12 @@ func (s *Session) Store(ctx context.Context, path string, offset int64, src io.R
 	})
 }
 
-// Distrust makes uploads wait for the server's grant from now on: one that did not went wrong.
-func (s *Session) Distrust() { s.cfg.Quirks.Patient.Store(true) }
+// Distrust makes uploads wait for the server's grant from now on, if the last one, which went wrong, did not.
+func (s *Session) Distrust() {
+	if s.hurried {
+		s.cfg.Quirks.Patient.Store(true)
+	}
+}
 
 // Append uploads src to the end of path.
 func (s *Session) Append(ctx context.Context, path string, src io.Reader, opts TransferOptions) (int64, error) {
@@ -160,7 +165,9 @@ func (s *Session) upload(ctx context.Context, path string, src io.Reader, opts T
 		if s.early && sent > 0 && opts.Moved != nil {
 			opts.Moved(int(sent))
 		}
-		if s.early && err != nil && s.ctl.Granted() && source.Err == nil && s.ctx.Err() == nil {
+		// A connection that was lost, or not even opened, tells nothing of the content.
+		lost := s.ctl.Err()
+		if s.early && s.data != nil && err != nil && s.ctl.Granted() && source.Err == nil && s.ctx.Err() == nil && (lost == nil || isTimeout(lost)) {
 			s.Distrust()
 		}
 		if source.Err != nil {
@@ -228,9 +235,10 @@ func (s *Session) outcome(err error) error {
 	return unexpected(verb, last)
 }
 
-// noteDataTrouble changes between EPSV and PASV after data connections failed twice in a row.
+// noteDataTrouble changes between EPSV and PASV after data connections failed twice in a row. One that nobody waited for any more
+// has not failed.
 func (s *Session) noteDataTrouble() {
-	if q := s.cfg.Quirks; q.dataTrouble.Add(1)%2 == 0 {
+	if q := s.cfg.Quirks; s.ctx.Err() == nil && q.dataTrouble.Add(1)%2 == 0 {
 		q.PASV.Store(!q.PASV.Load())
 	}
 }

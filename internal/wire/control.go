@@ -53,7 +53,7 @@ type Control struct {
 	rnfr      string        // the last RNFR that was sent
 	renaming  string        // the one that was granted and not followed by RNTO; "": none
 	admitted  bool          // the login is over
-	loggedOut bool          // and the server does not know of it any more
+	loggedOut bool          // and the server may not know of it any more
 	presumed  bool          // jlaffaye was told of a 150 that has not come yet
 	granted   func()        // called once it has
 	last      reply.Reply
@@ -315,6 +315,8 @@ func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 	switch {
 	case r.Code == 530:
 		c.loggedOut = c.admitted
+	case r.Done() && ofUser(verb):
+		c.loggedOut = false
 	case verb == "RNFR" && r.Code == 350:
 		c.renaming = c.rnfr
 	case verb == "RNTO":
@@ -323,12 +325,6 @@ func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 	c.last, c.lastVerb = r, verb
 	return r, nil
 }
-
-// Admit notes that the login is over.
-func (c *Control) Admit() { c.admitted = true }
-
-// LoggedOut tells that a command was refused since by 530: the server does not know of the login any more.
-func (c *Control) LoggedOut() bool { return c.loggedOut }
 
 // Last is the last reply that was read and the verb that it answered.
 func (c *Control) Last() (verb string, r reply.Reply) { return c.lastVerb, c.last }
