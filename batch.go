@@ -437,7 +437,7 @@ func (b *batch) judge(t task, err error) {
 	var unreachable *unreachableError
 	switch {
 	case b.opts.StopOnError, errors.Is(err, fs.ErrClosed), errors.Is(err, ErrTooManyReconnects),
-		t.Direction == Down && retry.DiskFull(err), t.Direction == Up && reply.Code(err) == 452 && len(b.servers) == 1:
+		t.Direction == Down && retry.DiskFull(err), t.Direction == Up && retry.ServerFull(err) && len(b.servers) == 1:
 		b.end(err)
 	case srv == nil || b.servers[srv] == nil:
 	case errors.As(err, &unreachable) && (errors.Is(err, ErrAuth) || srv.pool.Stats().Open == 0):

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -421,4 +422,19 @@ func TestAPanicOfTheJobsIsTheCallersAndLeavesTheClientWhole(t *testing.T) {
 	assert.Zero(t, stats.Workers)
 	assert.Zero(t, stats.InUse)
 	require.NoError(t, client.Shutdown(t.Context()))
+}
+
+func TestAServerWhoseDiskIsFullEndsAnUploadOfMany(t *testing.T) {
+	dir := t.TempDir()
+	var locals []string
+	for i := range 20 {
+		locals = append(locals, filepath.Join(dir, strconv.Itoa(i)))
+		require.NoError(t, os.WriteFile(locals[i], []byte("content"), 0o600))
+	}
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{always("STOR", ftptest.FinalReply, "451 Failure writing to local file.")}})
+	result, err := client.UploadFiles(t.Context(), "srv", locals, "d", &ftpclient.BatchOptions{Workers: 1})
+	require.ErrorContains(t, err, "451")
+	assert.False(t, ftpclient.Retryable(err))
+	assert.Equal(t, 1, result.Failed)
+	assert.LessOrEqual(t, srv.Stats().Commands["STOR"], 2, "none is sent a second time")
 }

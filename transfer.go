@@ -436,11 +436,11 @@ func (u *upload) move(ctx context.Context, s *session.Session, offset int64) err
 	u.result.Transferred += sent
 	r := remotefs.Refused(err)
 	switch {
-	case r == nil || sent > 0 || !s.Usable():
+	case r == nil || sent > 0 || !s.Usable() || retry.ServerFull(err):
 		return err
 	case !moving.Eager && u.source.Offset() != offset: // granted, and failed later: what was read is gone
 		return err
-	case offset > 0 && (r.Code == 425 || r.Code == 452 || r.Code == 552 || r.Code == 553):
+	case offset > 0 && (r.Code == 425 || r.Code == 552 || r.Code == 553):
 		return err // neither is about continuing
 	case offset > 0 && u.appends:
 		return fmt.Errorf("%w: %w", remotepart.ErrNoContinuing, err)

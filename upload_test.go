@@ -194,7 +194,7 @@ func TestAWrongDigestLeavesNoUpload(t *testing.T) {
 
 func TestAFullServerEndsAnUploadAndKeepsWhatIsThere(t *testing.T) {
 	content := randomBytes(t, 3*mib)
-	for _, reply := range []string{"452 No space", "552 Quota exceeded", "553 Not that name"} {
+	for _, reply := range []string{"452 No space", "552 Quota exceeded", "553 Not that name", "451 f: No space left on device"} {
 		srv, client := serve(t, ftptest.Options{})
 		put(t, srv, "g", []byte("old"))
 		local := localFile(t, content)

@@ -15,6 +15,9 @@ var ErrAuth = errors.New("login refused")
 // ErrUnanswered is the error of a password that was sent and may have been tried, but was neither accepted nor refused.
 var ErrUnanswered = errors.New("no answer to the password")
 
+// ErrFull is the cause of an upload that a server cannot store, though it says so by 4xx: the same bytes would come to the same end.
+var ErrFull = errors.New("no room on the server")
+
 // An Error is a reply that refused a command.
 type Error struct {
 	Command string // the verb: "RETR", never its argument; "" for the greeting
@@ -46,6 +49,8 @@ func Err(command string, r Reply) *Error {
 		e.Cause = ErrTooMany // ProFTPD answers 530 to PASS
 	case r.Code == 530 && command != "AUTH", login && command != "" && (r.Code/100 == 5 || r.Code == 332 || r.Code == 430):
 		e.Cause = ErrAuth
+	case r.Code == 452, (command == "STOR" || command == "APPE") && r.Code/10 == 45 && saysAny(r.Text(), full):
+		e.Cause = ErrFull
 	case saysAny(r.Text(), denied) && !saysAny(r.Text(), absent) && (r.Code == 550 || r.Code == 553 || r.Code == 450 || r.Code == 501):
 		e.Cause = fs.ErrPermission
 	case r.Code == 500 || r.Code == 502 || r.Code == 504:
@@ -68,7 +73,9 @@ var (
 	// mistaken are words of a login that was refused for what was sent.
 	mistaken = []string{"incorrect", "login fail", "failed login", "login attempt", "failed attempt", "authentication fail", "wrong password", "invalid password"}
 	denied   = []string{"permission", "denied", "not allowed", "forbidden", "not permitted", "access is", "unauthorized", "read-only", "拒绝访问", "没有权限"}
-	absent   = []string{"no such file", "no such directory", "not found", "does not exist", "doesn't exist", "cannot find", "no such object", "file not exist", "找不到", "不存在"}
+	// full are words of a disk that cannot be written: those of operating systems, of vsftpd and of Pure-FTPd.
+	full   = []string{"no space left", "disk full", "disk is full", "not enough space", "insufficient storage", "out of space", "out of disk", "disk quota", "quota exceeded", "failure writing to local file", "error during write to file"}
+	absent = []string{"no such file", "no such directory", "not found", "does not exist", "doesn't exist", "cannot find", "no such object", "file not exist", "找不到", "不存在"}
 )
 
 // SaysMistaken reports whether the server's words are those of a password that it refused, and not of a command that it did not

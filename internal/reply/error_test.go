@@ -54,6 +54,13 @@ func TestARefusalsCauseIsWhatCodeAndTextProve(t *testing.T) {
 		{"SIZE", 501, "Bad path", nil},
 		{"RETR", 425, "Cannot open data connection", nil},
 		{"STOR", 451, "Local error", nil},
+		{"STOR", 452, "Insufficient storage", reply.ErrFull},
+		{"STOR", 451, "f: No space left on device", reply.ErrFull},
+		{"APPE", 451, "Failure writing to local file.", reply.ErrFull}, // vsftpd
+		{"STOR", 450, "f: Disk quota exceeded", reply.ErrFull},
+		{"RETR", 451, "disk full of music.mp3: Restart not permitted, try again", nil},
+		{"STOR", 426, "Failure reading network stream.", nil}, // vsftpd: it is the line
+		{"STOR", 552, "Quota exceeded", nil},                  // a smaller file may have room
 		{"STOR", 532, "Need account for storing files", nil},
 	} {
 		err := reply.Err(tt.command, say(tt.code, tt.text))

@@ -111,6 +111,9 @@ func DiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
 }
 
+// ServerFull tells the same of the server, to which the bytes should go.
+func ServerFull(err error) bool { return errors.Is(err, reply.ErrFull) }
+
 // answered decides by what the server said, if it said anything.
 func answered(err error) (again, known bool) {
 	var r *reply.Error
@@ -119,7 +122,7 @@ func answered(err error) (again, known bool) {
 		return true, true
 	case errors.Is(err, reply.ErrAuth):
 		return false, true // a second try may lock the account
-	case errors.Is(err, reply.ErrInsecure):
+	case errors.Is(err, reply.ErrInsecure), errors.Is(err, reply.ErrFull):
 		return false, true
 	case errors.Is(err, reply.ErrMalformed):
 		return true, true
@@ -128,8 +131,6 @@ func answered(err error) (again, known bool) {
 	}
 	switch r.Code {
 	case 430: // invalid user name or password, where servers use it
-		return false, true
-	case 452: // the server's disk is full
 		return false, true
 	default:
 		return r.Code/100 == 4, true

@@ -80,6 +80,7 @@ func TestWhatMayBeRepeated(t *testing.T) {
 		{"450", answer("RETR", 450, "File busy"), yes},
 		{"450 with denied", answer("RETR", 450, "Permission denied"), yes},
 		{"452", answer("STOR", 452, "Insufficient storage"), no},
+		{"451 of a full disk", answer("STOR", 451, "f: No space left on device"), no},
 		{"552", answer("STOR", 552, "Quota exceeded"), no},
 		{"553", answer("STOR", 553, "File name not allowed"), no},
 		{"550", answer("RETR", 550, "Failed to open file"), no},
