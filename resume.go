@@ -42,7 +42,6 @@ type download struct {
 	noREST   bool          // the server refused to begin in the middle, or seems not to have done it
 	untold   int           // how often it would not tell size or time for the moment
 	refused  int64         // where it last refused to begin, perhaps for another reason; 0: nowhere
-	noPrefix bool          // the server gave no answer when it was to digest a part of the file
 	segments int           // that this version may be fetched in
 	crew     *segment.Crew // that fetches it; nil: one connection does, from the beginning to the end
 }

@@ -184,20 +184,20 @@ func (d *download) compare(r io.Reader, begin, from, to int64) error {
 
 // begins is where a download that goes on at offset has to begin: there, if the server's digest proves all that the sink has
 // from an earlier call to be the beginning of the remote file, else a little before, for the bytes to be compared. Within a
-// call the bytes are compared: for each lost connection the server would have to read all of them. They are, too, once the
-// connection was lost over that digest: it may take this server for ever.
+// call the bytes are compared: for each lost connection the server would have to read all of them.
 func (d *download) begins(ctx context.Context, s *session.Session, offset int64) (int64, error) {
 	from := max(0, offset-sink.Overlap)
-	if !d.verifier.asks || from == 0 || d.noPrefix || offset != d.result.ResumedFrom {
+	if from == 0 || offset != d.result.ResumedFrom {
 		return from, nil
 	}
-	same, err := s.HasPrefix(ctx, *d.verifier.algorithm, d.remote, offset, hex.EncodeToString(d.sink.Sum()))
+	same, told, err := d.verifier.agrees(func() (bool, error) {
+		return s.HasPrefix(ctx, *d.verifier.algorithm, d.remote, offset, hex.EncodeToString(d.sink.Sum()))
+	})
 	switch {
-	case unanswered(err):
-		return from, nil
 	case err != nil:
-		d.noPrefix = true
 		return 0, err
+	case !told:
+		return from, nil
 	case !same:
 		return 0, fmt.Errorf("%w, by %s of the server", errOverlap, d.verifier.algorithm.Name)
 	}

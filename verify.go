@@ -201,6 +201,7 @@ type verifier struct {
 
 	algorithm *digest.Algorithm // that all content is digested by; nil: none
 	asks      bool              // the server will be asked for its digest
+	mute      bool              // it is not asked for that of a part any more
 	chosen    bool
 	again     bool // the transfer started over because of a digest
 }
@@ -328,6 +329,23 @@ func (v *verifier) askServer(ctx context.Context, s *session.Session, name strin
 	return theirs, err
 }
 
+// agrees asks, by question, whether a part that is to be continued is the same on both sides by the server's digest. told is false
+// where it gives none, and once the connection was lost over that: it may take this server for ever.
+func (v *verifier) agrees(question func() (same bool, err error)) (same, told bool, err error) {
+	if !v.asks || v.mute {
+		return false, false, nil
+	}
+	same, err = question()
+	switch {
+	case err == nil:
+		return same, true, nil
+	case unanswered(err):
+		return false, false, nil
+	}
+	v.mute = true
+	return false, false, err
+}
+
 // ask asks a server that is busy (450) again.
 func (v *verifier) ask(ctx context.Context, s *session.Session, question func(ctx context.Context) error) error {
 	return retry.Ask(ctx, retry.Policy(v.policy.withDefaults()), s.Usable, question)
@@ -362,23 +380,23 @@ func (v *verifier) startsOver(err error) bool {
 // provePart finds what the server holds of an upload to be the source's beginning: all of it by the server's digest, where
 // there is one and the partial is of an earlier call, else its end, read back.
 func (u *upload) provePart(ctx context.Context, s *session.Session, size int64) error {
-	if !u.verifier.asks || u.started || size > u.source.Size() {
-		return u.part.Prove(ctx, s, size, u.source)
-	}
-	if err := u.source.Rewind(ctx, size); err != nil {
-		return &session.SourceError{Err: err}
-	}
-	ours := hex.EncodeToString(u.source.Sum())
-	theirs, err := s.Hash(ctx, *u.verifier.algorithm, u.part.Name(), size)
-	switch {
-	case err == nil && theirs == ours:
-		return nil
-	case err != nil && !unanswered(err):
-		return err
+	var same, told bool
+	if !u.started && size <= u.source.Size() {
+		var err error
+		same, told, err = u.verifier.agrees(func() (bool, error) {
+			if err := u.source.Rewind(ctx, size); err != nil {
+				return false, &session.SourceError{Err: err}
+			}
+			theirs, err := s.Hash(ctx, *u.verifier.algorithm, u.part.Name(), size)
+			return theirs == hex.EncodeToString(u.source.Sum()), err
+		})
+		if same || err != nil {
+			return err
+		}
 	}
 	// It may still be growing, which only its end tells.
-	if perr := u.part.Prove(ctx, s, size, u.source); perr != nil || err != nil {
-		return perr
+	if err := u.part.Prove(ctx, s, size, u.source); err != nil || !told {
+		return err
 	}
 	return remotepart.ErrDiffers
 }

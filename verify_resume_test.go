@@ -101,6 +101,27 @@ func TestABeginningWhoseDigestTakesTooLongIsComparedByItsEnd(t *testing.T) {
 	}
 }
 
+func TestAPartialUploadWhoseDigestTakesTooLongIsReadBack(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	for _, mode := range []ftpclient.VerifyMode{ftpclient.VerifyBest, ftpclient.VerifyHash} {
+		dir := t.TempDir()
+		srv, client := serve(t, ftptest.Options{Dir: dir, Hash: true, HideFeatures: onlyHash, Command: func(cmd, arg string) (string, bool) {
+			info, err := os.Stat(filepath.Join(dir, arg))
+			return "", cmd == "HASH" && err == nil && info.Size() < int64(len(content)) // nothing is said
+		}}, impatient)
+		local := localFile(t, content)
+		opts := ftpclient.TransferOptions{Resume: true, Verify: mode}
+		breakOff(t, srv, client, "STOR", local, 2*mib, opts)
+		opts.Retry = &ftpclient.RetryPolicy{Delay: time.Millisecond}
+		result, err := client.Upload(t.Context(), "srv", local, "f", &opts)
+		require.NoError(t, err)
+		assert.Equal(t, content, stored(t, srv, "f"))
+		assert.EqualValues(t, 2*mib, result.ResumedFrom, result.RestartReason)
+		assert.Equal(t, 2, result.Attempts)
+		assert.Equal(t, "SHA-256 by server", result.Verification.String())
+	}
+}
+
 func TestAWholePartialIsProvedWithoutMovingAnything(t *testing.T) {
 	content := randomBytes(t, 3*mib)
 	srv, client := serve(t, ftptest.Options{Hash: true})
