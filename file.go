@@ -228,7 +228,10 @@ func (f *File) readSmall(p []byte) (int, error) {
 	return copy(p, content[min(f.offset, int64(len(content))):]), nil
 }
 
-var errOtherFile = retry.Permanent(fmt.Errorf("%w: the remote file changed since it was opened", ErrMismatch))
+var (
+	errOtherFile  = retry.Permanent(fmt.Errorf("%w: the remote file changed since it was opened; open it anew", ErrMismatch))
+	errOtherPlace = fmt.Errorf("%w: the server does not begin where it is told to, or the remote file changed since it was opened", ErrMismatch)
+)
 
 // capped is a writer of so many bytes; more are the error over.
 type capped struct {
@@ -372,10 +375,14 @@ func (f *File) begin(s *session.Session) (*session.Retrieval, error) {
 	if _, err := io.ReadFull(r, theirs); err != nil {
 		return nil, errors.Join(retry.Transient(err), r.Close())
 	}
-	if !bytes.Equal(theirs, ours) {
-		return nil, errors.Join(errOtherFile, r.Close())
+	switch {
+	case bytes.Equal(theirs, ours):
+		return r, nil
+	case from > 0 && !f.noREST: // or it was granted and not heeded: the next attempt reads from the beginning
+		f.noREST = true
+		return nil, errors.Join(retry.Transient(errOtherPlace), r.Close())
 	}
-	return r, nil
+	return nil, errors.Join(errOtherFile, r.Close())
 }
 
 // retrieve begins at from, or at 0 where the server cannot do that: then skip bytes come first. blind says that nothing will be

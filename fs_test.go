@@ -172,14 +172,20 @@ func TestAFileSurvivesDropsInTheMiddleOfARead(t *testing.T) {
 
 func TestAFileOnAServerWithoutRESTSurvivesADrop(t *testing.T) {
 	content := randomBytes(t, 2*mib)
-	srv, client := serve(t, ftptest.Options{NoREST: true, Faults: []ftptest.Fault{{Cmd: "RETR", Times: 1, After: mib, Do: ftptest.CutData}}})
-	put(t, srv, "f", content)
-	f, err := client.Open(t.Context(), "srv", "f")
-	require.NoError(t, err)
-	got, err := io.ReadAll(f)
-	require.NoError(t, err)
-	assert.True(t, bytes.Equal(content, got))
-	require.NoError(t, f.Close())
+	for what, o := range map[string]ftptest.Options{
+		"refused":    {NoREST: true},
+		"not heeded": {Command: func(cmd, _ string) (string, bool) { return "350 Restarting", cmd == "REST" }},
+	} {
+		o.Faults = []ftptest.Fault{{Cmd: "RETR", Times: 1, After: mib, Do: ftptest.CutData}}
+		srv, client := serve(t, o)
+		put(t, srv, "f", content)
+		f, err := client.Open(t.Context(), "srv", "f")
+		require.NoError(t, err, what)
+		got, err := io.ReadAll(f)
+		require.NoError(t, err, what)
+		assert.True(t, bytes.Equal(content, got), what)
+		require.NoError(t, f.Close())
+	}
 }
 
 func TestAFileIsReadOnAfterAMomentaryRefusalOfItsSize(t *testing.T) {

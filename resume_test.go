@@ -200,6 +200,7 @@ func TestARemoteFileThatChangesBetweenTwoAttemptsIsNotSpliced(t *testing.T) {
 		return b.Write(p)
 	}), nil)
 	require.ErrorIs(t, err, ftpclient.ErrMismatch, "a writer cannot be taken back")
+	require.ErrorContains(t, err, "discard them, and fetch the file anew")
 	assert.True(t, bytes.HasPrefix(v1, b.Bytes()), "nothing of the other version")
 }
 

@@ -133,6 +133,9 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 		return err
 	}
 	if err := d.compare(r, begin, from, offset); err != nil {
+		if begin > 0 && d.root == nil && errors.Is(err, errOverlap) { // REST may have been granted and not heeded: all is read again
+			err = &session.RestartError{Err: err, Final: true}
+		}
 		return errors.Join(err, r.Close())
 	}
 	buf := wire.GetBuffer()

@@ -289,6 +289,7 @@ func restarting() map[string]ftptest.Options {
 		"RETR, ProFTPD":   retr("451 f: Restart not permitted, try again"),
 		"RETR, RFC 1123":  retr("554 Requested action not taken: invalid REST parameter"),
 		"RETR, parameter": retr("501 no such offset"),
+		"it does not":     rest("350 Restarting"), // and begins at 0
 	}
 }
 
@@ -334,7 +335,7 @@ func TestDownloadToGoesOnWhereAServerRefusesToBeginInTheMiddle(t *testing.T) {
 		require.NoError(t, err, what)
 		assert.True(t, bytes.Equal(content, b.Bytes()), what)
 		assert.Empty(t, result.RestartReason, what)
-		assert.EqualValues(t, (1+3)*mib, result.Transferred, "what comes again is read in vain")
+		assert.InDelta(t, (1+3)*mib, result.Transferred, 64<<10, "what comes again is read in vain")
 
 		srv.SetFaults(cut("RETR", mib))
 		other := bytes.Clone(content)

@@ -42,7 +42,7 @@ type Sink interface {
 }
 
 // ErrTaken is the error of starting anew where bytes cannot be taken back.
-var ErrTaken = errors.New("bytes already written cannot be taken back")
+var ErrTaken = errors.New("bytes that were written cannot be taken back; discard them, and fetch the file anew")
 
 // A File is a partial file.
 type File struct {
@@ -164,7 +164,7 @@ func (s *Writer) ReadAt(p []byte, off int64) (int, error) {
 // Start fails once w has taken bytes.
 func (s *Writer) Start(ID) error {
 	if s.offset > 0 {
-		return fmt.Errorf("%w: %d", ErrTaken, s.offset)
+		return fmt.Errorf("%d %w", s.offset, ErrTaken)
 	}
 	return nil
 }
