@@ -112,20 +112,13 @@ func (s *Session) Times(ctx context.Context, paths []string) (times []time.Time,
 				return err
 			}
 		}
-		for group := range groups(lines) {
-			replies, err := s.exchange(group...)
-			if err != nil {
-				return err
+		return s.each(lines, func(r reply.Reply) {
+			var at time.Time
+			if r.Done() {
+				at, _ = reply.Time(r) // zero where nobody can read it
 			}
-			for _, r := range replies {
-				var at time.Time
-				if r.Done() {
-					at, _ = reply.Time(r) // zero where nobody can read it
-				}
-				times = append(times, at)
-			}
-		}
-		return nil
+			times = append(times, at)
+		})
 	})
 	return times, err
 }
@@ -151,23 +144,28 @@ func (s *Session) RemoveEach(ctx context.Context, names []Removal) (removed []bo
 				return err
 			}
 		}
-		for group := range groups(lines) {
-			var replies []reply.Reply
-			if len(group) == 1 || s.cfg.Quirks.OneByOne.Load() {
-				replies, err = s.exchange(group...)
-			} else {
-				replies, err = s.counted(group)
-			}
-			for _, r := range replies {
-				removed = append(removed, r.Done())
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.each(lines, func(r reply.Reply) { removed = append(removed, r.Done()) })
 	})
 	return removed, err
+}
+
+// each asks lines, many in one round trip, and gives the reply to each of the first, as many as were answered.
+func (s *Session) each(lines []string, answered func(reply.Reply)) (err error) {
+	for group := range groups(lines) {
+		var replies []reply.Reply
+		if len(group) == 1 || s.cfg.Quirks.OneByOne.Load() {
+			replies, err = s.exchange(group...)
+		} else {
+			replies, err = s.counted(group)
+		}
+		for _, r := range replies {
+			answered(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // counted is exchange of a group where it matters which reply is to which command: NOOP closes it, and where there may be one too many
@@ -184,7 +182,8 @@ func (s *Session) counted(lines []string) ([]reply.Reply, error) {
 	if err != nil {
 		return replies, err
 	}
-	if end := replies[len(lines)]; end.Code != 200 || !s.ctl.Quiet() {
+	// A server that has no NOOP says so, with no reply left over.
+	if end := replies[len(lines)]; end.Code != 200 && end.Code != 500 && end.Code != 502 || !s.ctl.Quiet() {
 		return nil, fmt.Errorf("%w: %d %s closes a group", reply.ErrMalformed, end.Code, reply.Printable(end.Text()))
 	}
 	return replies[:len(lines)], nil

@@ -24,6 +24,7 @@ func TestRemoveEachTellsOfEachNameAndOfNoneThatWasNotAnsweredFor(t *testing.T) {
 		slow    bool // what is sent next goes one by one
 	}{
 		"all":                    {&odd{}, []bool{true, true, true}, false, false},
+		"has no NOOP":            {&odd{replies: map[string]string{"NOOP": "502 no"}}, []bool{true, true, true}, false, false},
 		"not the directory":      {&odd{replies: map[string]string{"RMD": "550 not empty"}}, []bool{true, false, true}, false, false},
 		"a busy one":             {&odd{replies: map[string]string{"RMD": "450 busy"}}, []bool{true, false, true}, false, false},
 		"flushes what is behind": {&odd{before: at("RMD", says("250 ok"))}, nil, true, true},
