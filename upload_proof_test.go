@@ -376,3 +376,16 @@ func TestWhatACallLeftUnderAnotherTemporaryNameIsContinued(t *testing.T) {
 	}
 	assert.LessOrEqual(t, trips[true], trips[false]+1, "both names are asked for at once")
 }
+
+// What comes back from the beginning is no partial that is growing.
+func TestAnUploadStartsOverWhereItsEndCannotBeReadBack(t *testing.T) {
+	content := randomBytes(t, 3*mib)
+	srv, client := serve(t, ftptest.Options{Command: func(cmd, arg string) (string, bool) {
+		return "350 Restarting", cmd == "REST" && arg != "0" // and begins at 0
+	}, Faults: []ftptest.Fault{cut("STOR", 2*mib)}})
+	result, err := client.Upload(t.Context(), "srv", localFile(t, content), "g", nil)
+	require.NoError(t, err)
+	onlyFile(t, filepath.Join(srv.Dir(), "g"), content)
+	assert.Contains(t, result.RestartReason, "differs")
+	assert.Equal(t, 2, result.Attempts)
+}

@@ -153,10 +153,10 @@ func (f *File) Prove(ctx context.Context, s *session.Session, size int64, src so
 		return &session.SourceError{Err: err}
 	}
 	switch {
+	case !bytes.HasPrefix(theirs, ours): // nor where REST was granted and not heeded
+		return ErrDiffers
 	case len(theirs) > len(ours):
 		return ErrGrowing
-	case !bytes.Equal(theirs, ours):
-		return ErrDiffers
 	}
 	return nil
 }
