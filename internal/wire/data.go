@@ -296,7 +296,11 @@ func (d *Data) Unauthenticated() bool { return d.tls != nil && d.sock.ended }
 // Resumed tells whether the TLS session was resumed from the control connection's.
 func (d *Data) Resumed() bool { return d.tls != nil && d.tls.ConnectionState().DidResume }
 
+// failed keeps the first error. The context's wins over the time-out by which it ends every wait.
 func (d *Data) failed(err error) error {
+	if ended := d.opts.Ctx.Err(); ended != nil && timedOut(err) {
+		err = ended
+	}
 	if d.err == nil {
 		d.err = err
 	}
