@@ -36,11 +36,13 @@ func Lookup(name string) (encoding.Encoding, error) {
 	return enc, nil
 }
 
-// safeInCommands reports whether enc leaves ASCII alone, so that slashes stay slashes, and spells nothing with control
-// bytes as ISO-2022-JP does.
+// safeInCommands reports whether enc leaves ASCII alone in both directions, so that slashes stay slashes, and spells nothing
+// with control bytes as ISO-2022-JP does. What the registry of web pages has for ISO-2022-KR writes UTF-8 and reads nothing.
 func safeInCommands(enc encoding.Encoding) bool {
 	for c := byte(' '); c < 0x7f; c++ {
-		if out, err := enc.NewEncoder().Bytes([]byte{c}); err != nil || string(out) != string(c) {
+		out, err := enc.NewEncoder().String(string(c))
+		back, rerr := enc.NewDecoder().String(string(c))
+		if err != nil || rerr != nil || out != string(c) || back != string(c) {
 			return false
 		}
 	}

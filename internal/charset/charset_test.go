@@ -39,7 +39,7 @@ func TestCharsetsAreFoundByTheirNames(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.True(t, plain, name)
 	}
-	for _, name := range []string{"utf-16", "utf-7", "iso-2022-jp", "hz-gb-2312", "ibm037", "klingon"} {
+	for _, name := range []string{"utf-16", "utf-7", "iso-2022-jp", "iso-2022-kr", "replacement", "hz-gb-2312", "ibm037", "klingon"} {
 		_, _, err := encode(name, "x")
 		assert.Error(t, err, name)
 	}
