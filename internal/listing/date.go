@@ -33,7 +33,7 @@ func (p *Parser) date(row []byte, f *fields, i int) (date, bool) {
 	var c civil
 	used := 0
 	if a[0] < '0' || a[0] > '9' {
-		if c.month = month(a); c.month == 0 {
+		if c.month = p.month(a); c.month == 0 {
 			return date{}, false
 		}
 		c.day, used = dayOf(b), 2
@@ -43,14 +43,14 @@ func (p *Parser) date(row []byte, f *fields, i int) (date, bool) {
 		if len(b) == 0 || b[0] < '0' || b[0] > '9' {
 			return date{}, false
 		}
-		c = civil{year: y, month: month(b), day: dayOf(f.text(row, i+2)), precise: day}
+		c = civil{year: y, month: p.month(b), day: dayOf(f.text(row, i+2)), precise: day}
 		if next := f.text(row, i+3); len(a) == 4 && (c.clock(next) || yearOf(next) > 0) {
 			return date{}, false // a size that looks like a year, and then the date
 		}
 		return p.placed(c, 3, 0)
-	} else if c.month = month(a); c.month > 0 { // 1月 6
+	} else if c.month = p.month(a); c.month > 0 { // 1月 6
 		c.day, used = dayOf(b), 2
-	} else if c.month = month(b); c.month > 0 { // 26. Juli
+	} else if c.month = p.month(b); c.month > 0 { // 26. Juli
 		c.day, used = dayOf(a), 2
 	} else if n, ok := decimal(a); ok && n <= 12 { // 3 29 03:26
 		c.month, c.day, used = int(n), dayOf(b), 2

@@ -23,12 +23,12 @@ func (p *Parser) list(row []byte) (Entry, verdict, error) {
 	}
 	if p.dialect != nil {
 		e, v, err := p.dialect(p, row)
-		if v == unread && err == nil && isTotal(row) {
+		if v == unread && err == nil && p.isTotal(row) {
 			v = noise
 		}
 		return e, v, err
 	}
-	if isTotal(row) {
+	if p.isTotal(row) {
 		return Entry{}, noise, nil
 	}
 	for _, d := range dialects {
@@ -41,7 +41,7 @@ func (p *Parser) list(row []byte) (Entry, verdict, error) {
 }
 
 // isTotal tells the line that ls writes first, in the languages of its translations: "total 12".
-func isTotal(row []byte) bool {
+func (p *Parser) isTotal(row []byte) bool {
 	var f fields
 	if n := f.split(row); n < 2 || n > 3 {
 		return false
@@ -50,13 +50,18 @@ func isTotal(row []byte) bool {
 	if number[0] < '0' || number[0] > '9' {
 		return false
 	}
-	switch string(bytes.ToLower(row[f.at[0].start:f.at[f.n-2].end])) {
-	case "total", "totaal", "totale", "totalt", "insgesamt", "razem", "celkem", "итого", "всего", "toplam", "samtals",
-		"yhteensä", "összesen", "合計", "总用量", "總計", "总计", "합계":
-		return true
-	}
-	return false
+	words := row[f.at[0].start:f.at[f.n-2].end]
+	return total[string(bytes.ToLower(words))] || total[string(bytes.ToLower(p.word(words)))]
 }
+
+var total = func() map[string]bool {
+	m := map[string]bool{}
+	for _, word := range []string{"total", "totaal", "totale", "totalt", "i alt", "insgesamt", "razem", "celkem", "итого", "всего",
+		"toplam", "samtals", "yhteensä", "összesen", "合計", "总用量", "總計", "总计", "합계"} {
+		m[word] = true
+	}
+	return m
+}()
 
 // A span is where a field lies in its row.
 type span struct{ start, end int }

@@ -158,6 +158,14 @@ func (p *Parser) name(raw []byte) (string, error) {
 	return s, nil
 }
 
+// word is a word of a row that is no name, such as a month's, from the charset that names are in; b itself if it is none of that.
+func (p *Parser) word(b []byte) []byte {
+	if s, err := p.decode(b); err == nil {
+		return []byte(s)
+	}
+	return b
+}
+
 // A verdict is what a dialect makes of a row.
 type verdict int
 

@@ -10,7 +10,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
 
 	"github.com/corexalgo/ftpclient/internal/listing"
 )
@@ -80,6 +85,41 @@ func TestNamesAreDecodedFromTheCharset(t *testing.T) {
 		require.ErrorAs(t, err, &bad)
 		assert.False(t, ok)
 		assert.Equal(t, row, bad.Row)
+	}
+}
+
+func TestTheWordsOfARowAreInTheCharsetToo(t *testing.T) {
+	const row = "-rw-r--r-- 1 u g 4 "
+	for _, c := range []struct {
+		charset     encoding.Encoding
+		total, date string
+	}{
+		{simplifiedchinese.GBK, "总用量 12", "1月 18  2020"},
+		{simplifiedchinese.GB18030, "总计 12", "2020年 1月 18日"},
+		{traditionalchinese.Big5, "總計 12", "1月 18  2020"},
+		{japanese.ShiftJIS, "合計 12", "1月 18  2020"},
+		{japanese.EUCJP, "合計 12", "1月 18  2020"},
+		{korean.EUCKR, "합계 12", "1월 18  2020"},
+		{charmap.Windows1251, "итого 12", "янв 18  2020"},
+		{charmap.KOI8R, "Итого 12", "Янв 18  2020"},
+		{charmap.ISO8859_1, "insgesamt 12", "JÄN 18  2020"},
+		{charmap.ISO8859_9, "toplam 12", "Ocak 18  2020"},
+		{encoding.Nop, "总用量 12", "янв 18  2020"},
+	} {
+		o := listing.Options{Now: now}
+		if c.charset != encoding.Nop {
+			o.Decode = func(raw []byte) (string, error) { return c.charset.NewDecoder().String(string(raw)) }
+		}
+		p := listing.NewParser(listing.LIST, o)
+		for i, text := range []string{c.total, row + c.date + " a", c.total, row + c.date + " b"} {
+			raw, err := c.charset.NewEncoder().Bytes([]byte(text))
+			require.NoError(t, err)
+			e, ok, err := p.Row(raw)
+			require.NoError(t, err, text)
+			if assert.Equal(t, i%2 == 1, ok, text); ok {
+				assert.Equal(t, "2020-01-18", e.ModTime.Format(time.DateOnly), text)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package listing
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // month is the number of a month's name, 0 if it is none: English, in other languages as their locales abbreviate it,
 // and in East Asia a number with 月 behind it.
@@ -32,6 +35,15 @@ func month(b []byte) int {
 		latin[0] |= 0x20
 	}
 	return months[string(latin)]
+}
+
+// month is month of b, or of what it is in the server's charset.
+func (p *Parser) month(b []byte) int {
+	n := month(b)
+	if n == 0 && bytes.IndexFunc(b, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+		n = month(p.word(b))
+	}
+	return n
 }
 
 func english(a, b, c byte) int {
