@@ -103,7 +103,7 @@ type ServerConfig struct {
 	// connection goes to; on IPv4 EPSV, which names none, is not asked then. A hostile server makes a port scanner of such a
 	// client.
 	TrustPASVHost bool `yaml:"trust_pasv_host"`
-	// Active lets the server dial us (EPRT, PORT). Connections from any other address are refused.
+	// Active lets the server dial us (EPRT, PORT). Connections from any other address than the control connection's are refused.
 	Active bool `yaml:"active"`
 	// BytesPerSecond limits the content moved in both directions by all connections together; 0 is no limit.
 	BytesPerSecond int64 `yaml:"bytes_per_second"`

@@ -127,13 +127,21 @@ func (s *Session) leads(passive string, r reply.Reply) (dataTarget, error) {
 	return dataTarget{host: s.dataHost(at.Addr().String()), port: at.Port()}, err
 }
 
-// peer is the control connection's peer; invalid behind a proxy.
-func (s *Session) peer() netip.Addr {
+// leadsTo is where the control connection leads, which may be a proxy; invalid where it does not tell.
+func (s *Session) leadsTo() netip.Addr {
 	tcp, ok := s.ctl.RemoteAddr().(*net.TCPAddr)
-	if !ok || !s.cfg.Direct {
+	if !ok || tcp.IP.IsUnspecified() {
 		return netip.Addr{}
 	}
 	return tcp.AddrPort().Addr().Unmap()
+}
+
+// peer is the server's address; invalid where the connections are not ours to open.
+func (s *Session) peer() netip.Addr {
+	if !s.cfg.Direct {
+		return netip.Addr{}
+	}
+	return s.leadsTo()
 }
 
 // dataHost is the host to dial for data: where the control connection leads, never where a reply points (CVE-2020-8284),
@@ -142,12 +150,8 @@ func (s *Session) dataHost(advertised string) string {
 	if s.cfg.TrustPASVHost && advertised != "" && advertised != "0.0.0.0" {
 		return advertised
 	}
-	if peer := s.ctl.RemoteAddr().(*net.TCPAddr); s.cfg.Direct && !peer.IP.IsUnspecified() { //nolint:forcetypeassert // Control promises it
-		host := peer.IP.String()
-		if peer.Zone != "" {
-			host += "%" + peer.Zone
-		}
-		return host
+	if peer := s.peer(); peer.IsValid() {
+		return peer.String()
 	}
 	return s.cfg.Host
 }
@@ -209,8 +213,8 @@ func (s *Session) awaitFinal() {
 // listen opens a port for the server to connect to and announces it: EPRT (RFC 2428), else PORT.
 func (s *Session) listen() error {
 	local, ok := s.ctl.LocalAddr().(*net.TCPAddr)
-	if !ok {
-		return errors.New("active mode needs a TCP control connection")
+	if !ok || !s.leadsTo().IsValid() {
+		return errors.New("active mode needs a control connection that tells its two addresses")
 	}
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: local.IP, Zone: local.Zone})
 	if err != nil {
@@ -237,21 +241,23 @@ func (s *Session) announce(ip net.IP, port int) error {
 	return err
 }
 
-// accept takes the server's connection, from its own host only: nobody else can steal or spoil the transfer.
+// accept takes the server's connection, from where the control connection leads only: nobody else can steal or spoil the transfer.
 func (s *Session) accept(l *net.TCPListener) (net.Conn, error) {
 	defer func() { _ = l.Close() }()
 	if err := l.SetDeadline(time.Now().Add(s.cfg.ConnectTimeout)); err != nil {
 		return nil, fmt.Errorf("data connection: %w", err)
 	}
+	server, refused := s.leadsTo(), ""
 	for {
 		conn, err := l.Accept()
 		if err != nil {
-			return nil, fmt.Errorf("data connection: %w", err)
+			return nil, fmt.Errorf("data connection: %w%s", err, refused)
 		}
 		from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap() //nolint:forcetypeassert // of a TCP listener
-		if peer := s.peer(); !peer.IsValid() || from.WithZone("") == peer.WithZone("") {
+		if from.WithZone("") == server.WithZone("") {
 			return conn, nil
 		}
+		refused = fmt.Sprintf("; one from %s was refused, as it is not the server %s", from, server)
 		_ = conn.Close()
 	}
 }

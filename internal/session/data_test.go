@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -209,14 +210,14 @@ func from(ip, addr, text string) error {
 }
 
 func TestActiveModeTakesTheServersConnectionAndNobodyElses(t *testing.T) {
-	for _, refuse := range []string{"", "EPRT"} {
+	for i, refuse := range []string{"", "EPRT", ""} {
 		srv := active(t, refuse, func(addr string, final func(string)) {
 			assert.NoError(t, from("127.0.0.2", addr, "from a thief"))
 			assert.NoError(t, from("127.0.0.1", addr, "from the server"))
 			final("226 done")
 		})
 		cfg := scripted(srv)
-		cfg.Active = true
+		cfg.Active, cfg.Direct = true, i < 2 // the same by a dialer of the user's
 		s := dial(t, cfg)
 		for range 2 {
 			got, err := fetch(t.Context(), s, "f", 0)
@@ -226,6 +227,27 @@ func TestActiveModeTakesTheServersConnectionAndNobodyElses(t *testing.T) {
 		inStep(t, s, "active")
 	}
 }
+
+func TestActiveModeSaysWhomItRefused(t *testing.T) {
+	srv := active(t, "", func(addr string, _ func(string)) { assert.NoError(t, from("127.0.0.2", addr, "from behind a gateway")) })
+	cfg := scripted(srv)
+	cfg.Active, cfg.ConnectTimeout = true, 200*time.Millisecond
+	_, err := fetch(t.Context(), dial(t, cfg), "f", 0)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	assert.ErrorContains(t, err, "127.0.0.2")
+
+	cfg.Dial, cfg.Direct = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return nowhere{conn}, err
+	}, false
+	_, err = fetch(t.Context(), dial(t, cfg), "f", 0)
+	require.ErrorContains(t, err, "active mode", "whoever connected could not be told from the server")
+}
+
+// nowhere is a connection that does not tell where it leads.
+type nowhere struct{ net.Conn }
+
+func (nowhere) RemoteAddr() net.Addr { return &net.UnixAddr{Name: "@", Net: "unix"} }
 
 func TestActiveModeDoesNotWaitForAServerThatRefused(t *testing.T) {
 	cfg := scripted(active(t, "RETR", nil))
