@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -57,4 +58,18 @@ func TestUserAndPasswordAreSentInTheServersCharset(t *testing.T) {
 	_, err = session.Dial(t.Context(), cfg)
 	require.ErrorIs(t, err, safepath.ErrUnsafe)
 	assert.NotErrorIs(t, err, io.EOF)
+}
+
+func TestANameThatTheCharsetTurnsIntoAnotherIsRefused(t *testing.T) {
+	rec := newRecorder()
+	cfg := scripted(ftptest.ScriptFTP(t, nil, rec.answer(nil)))
+	cfg.Encoding = simplifiedchinese.GB18030
+	s := dial(t, cfg)
+	rec.all() // of the login
+	const private = "\ue000" // is written as U+F014 is
+	require.ErrorIs(t, s.Mkdir(t.Context(), private), safepath.ErrUnsafe)
+	require.ErrorIs(t, s.Delete(t.Context(), "d/"+private), safepath.ErrUnsafe)
+	assert.Empty(t, rec.all(), "nothing was asked")
+	require.Equal(t, 500, reply.Code(s.Mkdir(t.Context(), "中文 😀")))
+	assert.Len(t, rec.all(), 1)
 }

@@ -302,7 +302,8 @@ func (s *Session) encode(path string) (string, error) {
 		return path, nil
 	}
 	arg, err := s.cfg.Encoding.NewEncoder().String(path)
-	if err != nil || safepath.CheckArgument(arg) != nil {
+	back, derr := s.decode([]byte(arg)) // GB18030 turns some private characters into others
+	if err != nil || derr != nil || back != path || safepath.CheckArgument(arg) != nil {
 		return "", inStep(fmt.Errorf("%w: %s cannot be written in the server's charset", safepath.ErrUnsafe, reply.Quote(path)))
 	}
 	return arg, nil
