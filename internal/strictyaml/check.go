@@ -3,6 +3,8 @@ package strictyaml
 import (
 	"iter"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,14 +41,26 @@ func checkFields(node ast.Node, typ reflect.Type) error {
 		switch {
 		case key.IsMergeKey():
 			fieldType = typ
-		case fieldType == nil:
-			continue // unknown: the strict decoder says so
+		case name == "-" || fieldType == nil:
+			return lineError(key, "unknown key"+shown(name, value))
 		}
 		if err := checkValue(name, value, fieldType); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// word is what may be shown of a key that nobody knows.
+var word = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// shown is a key for an error that says that it is none, or "" where it may be a value: in {"password", "secret"} the last is a
+// key without a value, and with a colon left out "password secret" is one.
+func shown(key string, value ast.Node) string {
+	if value.Type() == ast.NullType || !word.MatchString(key) {
+		return ""
+	}
+	return " " + strconv.Quote(key)
 }
 
 func checkMap(name string, node ast.Node, typ reflect.Type) error {
@@ -88,9 +102,14 @@ func checkScalar(key string, value ast.Node, typ reflect.Type) error {
 		return lineError(value, key+": must be true or false")
 	case (typ.Kind() == reflect.Int || typ.Kind() == reflect.Int64) && value.Type() != ast.IntegerType:
 		return lineError(value, key+": must be a whole number")
+	case value.Type() == ast.IntegerType && octal.MatchString(value.GetToken().Value):
+		return lineError(value, key+": must be a whole number without a leading zero")
 	}
 	return nil
 }
+
+// octal is how old YAML writes 17: 021.
+var octal = regexp.MustCompile(`^[+-]?0[0-9]`)
 
 // mapping yields the pairs of a mapping, and nothing for any other node.
 func mapping(node ast.Node) iter.Seq2[ast.MapKeyNode, ast.Node] {

@@ -54,7 +54,6 @@ func withoutSource(err error) error {
 	var (
 		withToken yaml.Error
 		syntax    *yaml.SyntaxError
-		unknown   *yaml.UnknownFieldError
 	)
 	if !errors.As(err, &withToken) || withToken.GetToken() == nil {
 		return errors.New(": cannot be read")
@@ -62,10 +61,10 @@ func withoutSource(err error) error {
 	line, message := withToken.GetToken().Position.Line, withToken.GetMessage()
 	key := strconv.Quote(withToken.GetToken().Value)
 	switch {
-	case errors.As(err, &unknown):
-		message = "unknown key " + key
 	case strings.HasPrefix(message, "mapping key "+key): // the parser's, a syntax error, or the decoder's
-		message = "the key " + key + " is given twice"
+		if message = "a key is given twice"; word.MatchString(withToken.GetToken().Value) {
+			message = "the key " + key + " is given twice"
+		}
 	case errors.As(err, &syntax):
 		message = quotedText.ReplaceAllString(message, "…")
 	default:

@@ -80,6 +80,8 @@ func TestAnErrorNamesTheFileTheLineAndTheMistake(t *testing.T) {
 		"hosts:\n  a:\n    port: ftp\n":       ":3: port: must be a whole number",
 		"hosts:\n  a:\n    port: 1.5\n":       ":3: port: must be a whole number",
 		"hosts:\n  a:\n    limit: \"1\"\n":    ":3: limit: must be a whole number",
+		"hosts:\n  a:\n    port: 021\n":       ":3: port: must be a whole number without a leading zero",
+		"hosts:\n  a:\n    limit: -010\n":     ":3: limit: must be a whole number without a leading zero",
 		"hosts:\n  a:\n    on: yes\n":         ":3: on: must be true or false",
 		"hosts:\n  a:\n    key: 0123\n":       ":3: key: must be a text; put it in quotes",
 		"hosts:\n  a:\n    name: 1.10\n":      ":3: name: must be a text; put it in quotes",
@@ -109,6 +111,19 @@ func TestNoErrorShowsWhatIsInTheFile(t *testing.T) {
 		_, err := read("hosts:\n  a:\n    key: " + value + "\n")
 		require.Error(t, err, "%s", value)
 		assert.NotContains(t, err.Error(), "hunter2", "%s", value)
+	}
+}
+
+func TestAValueThatStandsWhereAKeyDoesIsNotShown(t *testing.T) {
+	for _, text := range []string{
+		`{"hosts": {"a": {"key", "hunter2"}}}`, `{"hosts": {"a": {"key", "hunter2", "hunter2"}}}`, "hosts: {a: {key=hunter2}}\n",
+		"hosts: {a: {key hunter2}}\n", "hosts:\n  a:\n    hunter2:\n", "hosts:\n  a:\n    key=hunter2: x\n",
+		"hosts:\n  a:\n    key:socks5://u:hunter2@h:1delay: 1s\n", `{"hosts": {"a": {"key": "x", "ksocks5://u:hunter2@h:1"}}}`,
+		`{"hosts": {"a": {"k://hunter2": 1, "k://hunter2": 1}}}`,
+	} {
+		_, err := read(text)
+		require.Error(t, err, "%s", text)
+		assert.NotContains(t, err.Error(), "hunter2", "%s", text)
 	}
 }
 
