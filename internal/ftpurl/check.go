@@ -41,8 +41,11 @@ func CheckProxy(raw string) error {
 	if _, err := parsePort(u.Port()); err != nil {
 		return err
 	}
-	if password, _ := u.User.Password(); len(password) > 255 || len(u.User.Username()) > 255 {
-		return errors.New("user and password must not be longer than 255 bytes (RFC 1929)")
+	if u.User == nil {
+		return nil
+	}
+	if password, _ := u.User.Password(); u.User.Username() == "" || len(password) > 255 || len(u.User.Username()) > 255 {
+		return errors.New("a user must be named, and neither user nor password be longer than 255 bytes (RFC 1929)")
 	}
 	return nil
 }

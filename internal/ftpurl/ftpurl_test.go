@@ -104,6 +104,7 @@ func TestAProxyIsASOCKS5URLWithAPort(t *testing.T) {
 		"proxy:1080", "socks5://", "socks5://proxy", "socks5://proxy:0", "socks5://proxy:70000", "socks5://:1080", "socks4://proxy:1080",
 		"socks5://proxy:1080/path", "socks5://proxy:1080?x", "socks5://proxy:1080#x", "socks5://u:" + strings.Repeat("p", 256) + "@proxy:1080",
 		"socks5://" + strings.Repeat("u", 256) + ":p@proxy:1080",
+		"socks5://:hunter2@proxy:1080", "socks5://@proxy:1080",
 		"socks5://u:hunter2%zz@proxy:1080", "http://u:hunter2@proxy:1080", "socks5://u:hunter2@proxy:0", "hunter2",
 	} {
 		err := ftpurl.CheckProxy(proxy)

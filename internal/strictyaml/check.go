@@ -11,9 +11,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// check looks at the values of known keys before they are decoded. The library reads "port: yes" well enough, but gives
-// durations no line, and makes texts of numbers by way of their value: the password 0123 would become 83. What an alias
-// stands for is looked at where it is written.
+// check looks at the keys, and at the values of those that are known, before they are decoded. The library reads "port: yes"
+// well enough, but gives durations no line, and makes texts of numbers by way of their value: the password 0123 would become
+// 83. What an alias stands for is looked at where it is written.
 func check(root ast.Node, into any) error {
 	return checkValue("", root, reflect.TypeOf(into).Elem())
 }
