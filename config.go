@@ -65,8 +65,8 @@ type ServerConfig struct {
 	// InsecureSkipVerify accepts any certificate, and with it anyone who gets between.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
 	// TLSConfig is a base for the rest, such as client certificates; nil is the zero tls.Config. It is cloned. ServerName
-	// is always Host, and the session cache is ours, since servers want data connections to resume the control
-	// connection's session.
+	// is always Host, without the zone of an IPv6 address, and the session cache is ours, since servers want data connections
+	// to resume the control connection's session.
 	TLSConfig *tls.Config `yaml:"-"`
 
 	// ConnectTimeout bounds each step of a new connection: dial, TLS handshake, greeting, login. 0 is 10 s.

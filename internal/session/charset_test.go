@@ -65,7 +65,7 @@ func TestANameThatTheCharsetTurnsIntoAnotherIsRefused(t *testing.T) {
 	cfg := scripted(ftptest.ScriptFTP(t, nil, rec.answer(nil)))
 	cfg.Encoding = simplifiedchinese.GB18030
 	s := dial(t, cfg)
-	rec.all() // of the login
+	rec.all()                // of the login
 	const private = "\ue000" // is written as U+F014 is
 	require.ErrorIs(t, s.Mkdir(t.Context(), private), safepath.ErrUnsafe)
 	require.ErrorIs(t, s.Delete(t.Context(), "d/"+private), safepath.ErrUnsafe)

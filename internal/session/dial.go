@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -52,7 +53,7 @@ func connect(ctx context.Context, cfg Config, together bool) (*Session, error) {
 		// An empty ServerName puts the port into the key of the session cache, and no data connection resumes the control
 		// connection's session, which vsftpd and ProFTPD insist on. One cache for each control connection, for the same
 		// reason.
-		s.cfg.TLSConfig.ServerName = cfg.Host
+		s.cfg.TLSConfig.ServerName, _, _ = strings.Cut(cfg.Host, "%") // a zone is this machine's, and in no certificate
 		s.cfg.TLSConfig.MinVersion = max(cfg.TLSConfig.MinVersion, tls.VersionTLS12)
 		s.cfg.TLSConfig.ClientSessionCache = &s.tickets
 	}

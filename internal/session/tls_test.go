@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
+	"github.com/corexalgo/ftpclient/internal/session"
 )
 
 // A server that knows one key exchange only, which is not the one that clients offer first, asks for it in a round trip of its own.
@@ -35,4 +37,17 @@ func TestADataConnectionOffersTheKeyExchangeThatTheServerHas(t *testing.T) {
 			assert.True(t, state.DidResume)
 		}
 	}
+}
+
+func TestTheZoneOfAnAddressIsNoPartOfWhatTheCertificateIsFor(t *testing.T) {
+	srv, s := serve(t, ftptest.Options{TLS: ftptest.Explicit, RequireReuse: true}, func(c *session.Config) {
+		host := c.Host
+		c.Host, c.Direct = "::1%lo", false
+		c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			_, port, _ := net.SplitHostPort(addr)
+			return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(host, port))
+		}
+	})
+	require.NoError(t, store(t.Context(), s, "f", "secret"))
+	assert.Equal(t, srv.Stats().DataConns, srv.Stats().Resumed)
 }
