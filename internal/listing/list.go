@@ -54,14 +54,11 @@ func (p *Parser) isTotal(row []byte) bool {
 	return total[string(bytes.ToLower(words))] || total[string(bytes.ToLower(p.word(words)))]
 }
 
-var total = func() map[string]bool {
-	m := map[string]bool{}
-	for _, word := range []string{"total", "totaal", "totale", "totalt", "i alt", "insgesamt", "razem", "celkem", "итого", "всего",
-		"toplam", "samtals", "yhteensä", "összesen", "合計", "总用量", "總計", "总计", "합계"} {
-		m[word] = true
-	}
-	return m
-}()
+var total = map[string]bool{
+	"total": true, "totaal": true, "totale": true, "totalt": true, "i alt": true, "insgesamt": true, "razem": true, "celkem": true,
+	"итого": true, "всего": true, "toplam": true, "samtals": true, "yhteensä": true, "összesen": true, "合計": true, "总用量": true,
+	"總計": true, "总计": true, "합계": true,
+}
 
 // A span is where a field lies in its row.
 type span struct{ start, end int }

@@ -234,7 +234,7 @@ func TestActiveModeSaysWhomItRefused(t *testing.T) {
 	cfg.Active, cfg.ConnectTimeout = true, 200*time.Millisecond
 	_, err := fetch(t.Context(), dial(t, cfg), "f", 0)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	assert.ErrorContains(t, err, "127.0.0.2")
+	require.ErrorContains(t, err, "127.0.0.2")
 
 	cfg.Dial, cfg.Direct = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
