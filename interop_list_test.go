@@ -161,3 +161,36 @@ func TestInteropEntriesAreTheSameByStatAndByDataListing(t *testing.T) {
 		}
 	}
 }
+
+// The last letter of windows-1251 is the byte with which a command of Telnet begins: ProFTPD takes such commands out of a name.
+func TestNamesThatLookLikeTelnetAreWhatTheyAre(t *testing.T) {
+	for _, server := range []string{interop.VSFTPD, interop.ProFTPD, interop.PureFTPD} {
+		t.Run(server, func(t *testing.T) {
+			x := realTarget(t, interop.Cell{Server: server, TLS: interop.Plain})
+			enc := charset(t, "windows-1251")
+			client := x.client(t, func(c *ftpclient.ServerConfig) { c.Encoding = "windows-1251" })
+			var want []string
+			for i, word := range []string{"а", "пять", "семья", "явь", "яя", "яы", "яфя", "проклятья"} {
+				dir := fmt.Sprintf("d/%dпапка", i)
+				raw, err := enc.NewEncoder().String(dir + "/" + word)
+				require.NoError(t, err)
+				_, err = client.UploadFrom(t.Context(), "srv", strings.NewReader(word), dir+"/"+word, nil)
+				require.NoError(t, err)
+				assert.Equal(t, word, string(x.stored(t, raw)))
+				if want = append(want, dir, dir+"/"+word); i > 0 {
+					require.NoError(t, client.MkdirAll(t.Context(), "srv", dir+"/я"+word))
+					want = append(want, dir+"/я"+word)
+				}
+			}
+			for _, coarse := range []bool{false, true} {
+				var got []string
+				for _, e := range entriesOf(t, client, "d", ftpclient.WalkOptions{CoarseTimes: coarse}) {
+					got = append(got, e.Path)
+				}
+				assert.Equal(t, want, got)
+			}
+			require.NoError(t, client.RemoveAll(t.Context(), "srv", "d"))
+			assert.NoDirExists(t, filepath.Join(x.dir, "d"))
+		})
+	}
+}

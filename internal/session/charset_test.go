@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
@@ -72,4 +74,37 @@ func TestANameThatTheCharsetTurnsIntoAnotherIsRefused(t *testing.T) {
 	assert.Empty(t, rec.all(), "nothing was asked")
 	require.Equal(t, 500, reply.Code(s.Mkdir(t.Context(), "中文 😀")))
 	assert.Len(t, rec.all(), 1)
+}
+
+// ProFTPD takes the bytes of "пять" in windows-1251 for "п", the end of a Telnet interrupt, and "ь".
+func TestAServerThatSpeaksTelnetIsGivenWholeNames(t *testing.T) {
+	const word = "\xef\xff\xf2\xfc" // пять
+	plain := func(_, arg string) string { return arg }
+	for what, tt := range map[string]struct {
+		charset encoding.Encoding
+		repeats func(cmd, arg string) string
+		probed  bool
+		want    string
+	}{
+		"it undoes what is written":    {charmap.Windows1251, func(_, arg string) string { return strings.ReplaceAll(arg, "\xff\xff", "\xff") }, true, "\xef\xff\xff\xf2\xfc"},
+		"it takes bytes as they are":   {charmap.Windows1251, plain, true, word},
+		"it doubles what it repeats":   {charmap.Windows1251, func(_, arg string) string { return strings.ReplaceAll(arg, "\xff", "\xff\xff") }, true, word},
+		"it repeats nothing":           {charmap.Windows1251, func(string, string) string { return "" }, true, word},
+		"the charset has no such byte": {gbk, plain, false, "\xa7\xe1\xa7\xf1\xa7\xe4\xa7\xee"},
+	} {
+		for _, together := range []bool{true, false} {
+			rec := newRecorder()
+			cfg := scripted(ftptest.ScriptFTP(t, nil, rec.answer(func(cmd, arg string) (string, bool) {
+				return "550 " + tt.repeats(cmd, arg) + ": No such file", cmd == "SIZE" || cmd == "DELE"
+			})))
+			cfg.Encoding = tt.charset
+			cfg.Quirks.OneByOne.Store(!together)
+			for i := range 2 {
+				s := dial(t, cfg)
+				assert.Equal(t, tt.probed && i == 0, strings.Contains(strings.Join(rec.all(), " "), "SIZE"), "%s: it is asked once", what)
+				require.Equal(t, 550, reply.Code(s.Delete(t.Context(), "пять")), what)
+				assert.Equal(t, []string{"DELE " + tt.want}, rec.all(), what)
+			}
+		}
+	}
 }

@@ -63,6 +63,8 @@ type Quirks struct {
 	OneByOne atomic.Bool // commands sent together confused it
 	NoMLST   atomic.Bool // MLST or MLSD is offered and does not work
 
+	telnet atomic.Pointer[bool] // it takes a byte 255 in a command for Telnet's; nil: it was not asked
+
 	Restarts atomic.Bool // it was seen to begin in the middle of a file
 
 	hash refusals // hash commands, "HASH " and an algorithm, "part " and a command that ignores parts

@@ -48,6 +48,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 // connect makes one connection, with a login of one write if together.
 func connect(ctx context.Context, cfg Config, together bool) (*Session, error) {
 	s := &Session{cfg: cfg, together: together, first: firstOf(ctx)}
+	s.probing = cfg.Quirks.telnet.Load() == nil && s.spellsIAC()
 	if cfg.TLSConfig != nil {
 		s.cfg.TLSConfig = cfg.TLSConfig.Clone()
 		// An empty ServerName puts the port into the key of the session cache, and no data connection resumes the control

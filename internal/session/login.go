@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -96,10 +97,49 @@ func (s *Session) loginLines() []string {
 		lines = append(lines, "PBSZ 0", "PROT P")
 	}
 	lines = append(lines, "TYPE I", "FEAT")
-	if s.cfg.Encoding == nil {
-		lines = append(lines, "OPTS UTF8 ON")
+	if line := s.lastLine(); line != "" {
+		lines = append(lines, line)
 	}
 	return lines
+}
+
+// lastLine is the command about names that a login ends with; "": there is none.
+func (s *Session) lastLine() string {
+	switch {
+	case s.cfg.Encoding == nil:
+		return "OPTS UTF8 ON"
+	case s.probing:
+		return telnetProbe
+	}
+	return ""
+}
+
+// telnetProbe asks for telnetName, which no server has, as it is written in Telnet. A server that speaks that, as ProFTPD does, repeats
+// the name, others repeat what was written, or nothing. To the first "пять" in windows-1251 is a name with a command in it: it
+// would store another name, and say that all is well.
+const (
+	telnetName  = "ftpclient" + wire.IAC + "telnet"
+	telnetProbe = "SIZE ftpclient" + wire.IAC + wire.IAC + "telnet"
+)
+
+// spellsIAC tells whether a name may have an IAC in it.
+func (s *Session) spellsIAC() bool {
+	if s.cfg.Encoding == nil {
+		return false
+	}
+	_, err := s.decode([]byte(wire.IAC))
+	return err == nil
+}
+
+// heed has IACs written as the answer to telnetProbe says, r or that of an earlier login.
+func (s *Session) heed(r reply.Reply) {
+	if s.probing && r.Code/100 == 5 {
+		speaks := strings.Contains(r.Text(), telnetName)
+		s.cfg.Quirks.telnet.Store(&speaks)
+	}
+	if speaks := s.cfg.Quirks.telnet.Load(); speaks != nil && *speaks {
+		s.ctl.Telnet()
+	}
 }
 
 // authenticate sends user name and password. A password that the server was seen to refuse, or may have tried without an
@@ -176,16 +216,17 @@ func (s *Session) prepare() error {
 		return err
 	}
 	s.features = parseFeatures(feat)
-	var utf8 reply.Reply
-	if s.cfg.Encoding == nil && (s.together || s.features.Has("UTF8")) {
+	var last reply.Reply
+	if line := s.lastLine(); line != "" && (s.together || s.probing || s.features.Has("UTF8")) {
 		// A refusal means nothing: many servers always speak UTF-8.
-		if utf8, err = s.sayMore("OPTS UTF8 ON"); err != nil {
+		if last, err = s.sayMore(line); err != nil {
 			return err
 		}
 	}
-	if s.together && (binary.Code == 211 || utf8.Code == 211 || (feat.Done() && feat.Code != 211)) {
+	if s.together && (binary.Code == 211 || last.Code == 211 || (feat.Done() && feat.Code != 211)) {
 		return wire.ErrOutOfStep // the replies are not those of these commands
 	}
+	s.heed(last)
 	return nil
 }
 

@@ -52,6 +52,7 @@ type Control struct {
 	answers   []byte        // of the reply that jlaffaye is reading
 	rnfr      string        // the last RNFR that was sent
 	renaming  string        // the one that was granted and not followed by RNTO; "": none
+	telnet    bool          // the server takes a byte 255 for Telnet's
 	admitted  bool          // the login is over
 	loggedOut bool          // and the server may not know of it any more
 	presumed  bool          // jlaffaye was told of a 150 that has not come yet
@@ -129,6 +130,9 @@ func (c *Control) Send(lines ...string) error {
 		}
 		c.trace(">", verb, line)
 		c.pending = append(c.pending, verb)
+		if c.telnet {
+			line = strings.ReplaceAll(line, IAC, IAC+IAC)
+		}
 		b.WriteString(line)
 		b.WriteString("\r\n")
 	}
@@ -137,6 +141,13 @@ func (c *Control) Send(lines ...string) error {
 	}
 	return nil
 }
+
+// IAC begins a command of Telnet (RFC 854), whose protocol the control connection has by RFC 959 and on few servers. In names it is
+// the я of windows-1251.
+const IAC = "\xff"
+
+// Telnet has each IAC in a command doubled from now on, which stands for one in the text.
+func (c *Control) Telnet() { c.telnet = true }
 
 // Renaming is the RNFR that was granted and not followed by RNTO; "": there is none.
 func (c *Control) Renaming() string { return c.renaming }
@@ -241,27 +252,6 @@ func (c *Control) listen() error {
 	}
 	return err
 }
-
-// probe lies below TLS. While probing, a Read that would have to wait fails as if its deadline had passed, which leaves
-// the TLS layer whole.
-type probe struct {
-	net.Conn
-	probing bool
-}
-
-func (p *probe) Read(b []byte) (int, error) {
-	if p.probing && peek(p.Conn) == peekSilent {
-		return 0, silence{}
-	}
-	return p.Conn.Read(b)
-}
-
-// silence is a time-out that crypto/tls, which looks at its own type only, takes for one.
-type silence struct{}
-
-func (silence) Error() string   { return "nothing received" }
-func (silence) Timeout() bool   { return true }
-func (silence) Temporary() bool { return true }
 
 // Reply blocks for the next reply, whichever command it answers.
 func (c *Control) Reply() (reply.Reply, error) { return c.read(c.replies.Read) }
