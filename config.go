@@ -117,7 +117,8 @@ type ServerConfig struct {
 	// has ended, and its connections must obey their deadlines. One that wraps another should offer a method NetConn() net.Conn, as *tls.Conn does: by what is below
 	// it an upload is reset when it is given up, and a connection is looked at without a wait before each command (else a
 	// millisecond is spent on that). Only a bare *net.TCPConn sends files by sendfile. What Proxy says of resets holds for
-	// a connection that hides its socket.
+	// a connection that hides its socket. Data connections are asked of it for Host, too, and not for the address that a
+	// connection has, which may be a proxy's: where a name stands for several servers, it has to choose one and keep to it.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error) `yaml:"-"`
 }
 
