@@ -69,10 +69,10 @@ func (f *File) finish(o CommitOptions) error {
 	}
 	// Closed before the time is set and the name changed: Windows allows no rename of an open file, and a network file
 	// system may report a failed write here, and may set the time of the last write.
-	err = f.file.Close()
+	err = f.checkpoint.close(f.file)
 	f.file = nil
 	if err != nil {
-		return f.reopen(err)
+		return f.reopen(f.checkpoint.fail(err))
 	}
 	if !o.ModTime.IsZero() {
 		if err := f.dir.Chtimes(f.part, o.ModTime, o.ModTime); err != nil {

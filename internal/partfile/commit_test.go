@@ -141,6 +141,35 @@ func TestAFailedFlushIsFinal(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrNotExist, "no sidecar vouches for what was not flushed")
 }
 
+func TestWhatACloseFailedToWriteIsNotContinued(t *testing.T) {
+	for name, flushed := range map[string]bool{"a checkpoint before": true, "none": false} {
+		t.Run(name, func(t *testing.T) {
+			root := openRoot(t)
+			f := open(t, root)
+			require.NoError(t, f.Start(about(9*mib)))
+			if flushed {
+				write(t, f, content(1, 8*mib))
+				f.Wait()
+			}
+			write(t, f, content(2, mib))
+			f.SetClose(func(file *os.File) error { // as NFS does where the server's disk is full: the error is told once
+				return errors.Join(syscall.ENOSPC, file.Close())
+			})
+			require.ErrorIs(t, f.Commit(partfile.CommitOptions{NoSync: true}), syscall.ENOSPC)
+			require.ErrorIs(t, f.Close(), syscall.ENOSPC)
+			assert.NotContains(t, names(t, root), "target")
+
+			s, err := open(t, root).Saved()
+			if !flushed {
+				require.ErrorIs(t, err, fs.ErrNotExist, "no sidecar vouches for what was not flushed")
+				return
+			}
+			require.NoError(t, err)
+			assert.EqualValues(t, 8*mib, s.Offset)
+		})
+	}
+}
+
 func TestWhatWasFlushedIsNotFlushedAgainUnlessMoreIsWritten(t *testing.T) {
 	for name, c := range map[string]struct {
 		then func(*partfile.File)

@@ -19,6 +19,9 @@ func (f *File) SetSync(sync func(*os.File) error) {
 	f.InMemory(false)
 }
 
+// SetClose replaces the closing of a partial that is finished.
+func (f *File) SetClose(close func(*os.File) error) { f.checkpoint.close = close }
+
 // InMemory has f believe that it is in memory only, or on a disk.
 func (f *File) InMemory(is bool) {
 	f.checkpoint.known = false

@@ -91,6 +91,7 @@ func Open(dir *os.Root, name string, src Source) (*File, error) {
 		lock:   l,
 	}
 	f.checkpoint.sync = (*os.File).Sync
+	f.checkpoint.close = (*os.File).Close
 	f.checkpoint.write = f.writeSidecar
 	f.checkpoint.distant = distant
 	f.checkpoint.memory = inMemory

@@ -115,6 +115,7 @@ func (f *File) snapshot() State {
 // A checkpointer makes data and then the sidecar durable, one checkpoint at a time, beside the writer.
 type checkpointer struct {
 	sync    func(*os.File) error
+	close   func(*os.File) error // of a partial that is finished
 	write   func(State) error
 	distant func(*os.File) bool // tells a file on a network file system
 	memory  func(*os.File) bool // tells one that is in memory only
