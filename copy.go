@@ -43,7 +43,10 @@ func (t *transfer) copyFrom(server, remote string) error {
 	}
 	defer admitted()
 	for changes := 0; ; changes++ {
+		before := t.result.Attempts
+		t.result.Attempts = 0
 		err := t.copyVersion(origin, remote)
+		t.result.Attempts += before
 		if changes == maxChanges || !errors.Is(err, errOtherFile) {
 			return err
 		}
@@ -65,41 +68,63 @@ func (t *transfer) copyVersion(origin *server, remote string) error {
 
 // openOrigin finds out which version of the file will be copied.
 func (t *transfer) openOrigin(origin *server, remote string) (*remoteSource, error) {
-	src := &remoteSource{}
-	err := t.c.repeat(t.ctx, "copy", origin.name, remote, func(ctx context.Context, s *session.Session) error {
-		look, err := s.Look(ctx, remote)
-		src.id, err = version(look, err, unknown)
-		if err != nil || look.SizeErr == nil {
-			return err
-		}
-		e, err := remotefs.Stat(ctx, s, remote)
-		if err == nil && e.IsDir() {
-			err = retry.Permanent(errIsDir)
-		}
-		return err
-	})
+	id, err := t.lookAtOrigin(origin, remote)
 	if err != nil {
 		return nil, err
 	}
-	src.dial = func() (io.ReadSeekCloser, error) {
-		f, err := t.c.open(t.ctx, origin.name, remote, Entry{Path: remote, Size: src.id.Size, ModTime: src.id.ModTime})
+	if id.Size >= 0 && id.Size <= smallFile { // one connection at a time will do
+		return t.fetchOrigin(origin, remote, id.Size)
+	}
+	dial := func() (io.ReadSeekCloser, error) {
+		f, err := t.c.open(t.ctx, origin.name, remote, Entry{Path: remote, Size: id.Size, ModTime: id.ModTime})
 		if err != nil {
 			return nil, err
 		}
-		f.patience = patience
-		if src.id.Provable() {
-			f.id = &src.id
+		f.patience, f.retry = patience, *t.opts.Retry
+		if id.Provable() {
+			f.id = &id
 		}
 		return f, nil
 	}
-	if src.id.Size >= 0 && src.id.Size <= smallFile { // one connection at a time will do
-		var content bytes.Buffer
-		if _, err := t.c.DownloadTo(t.ctx, origin.name, remote, &capped{&content, src.id.Size, errOtherFile}, nil); err != nil {
-			return nil, err
-		}
-		src.dial = func() (io.ReadSeekCloser, error) { return memory{bytes.NewReader(content.Bytes())}, nil }
+	return &remoteSource{id: id, dial: dial}, nil
+}
+
+func (t *transfer) lookAtOrigin(origin *server, remote string) (id sink.ID, err error) {
+	op, err := t.c.begin(t.ctx, "copy", origin.name, remote)
+	if err != nil {
+		return id, err
 	}
-	return src, nil
+	defer op.end()
+	_, err = op.try(*t.opts.Retry, func(context.Context, int) (bool, error) {
+		return false, op.use(func(s *session.Session) error {
+			look, err := s.Look(op.ctx, remote)
+			id, err = version(look, err, unknown)
+			if err != nil || look.SizeErr == nil {
+				return err
+			}
+			e, err := remotefs.Stat(op.ctx, s, remote)
+			if err == nil && e.IsDir() {
+				err = retry.Permanent(errIsDir)
+			}
+			return err
+		})
+	})
+	return id, op.wrap(err)
+}
+
+// fetchOrigin fetches a small file, in the version that is there by now, if it is no longer than it was.
+func (t *transfer) fetchOrigin(origin *server, remote string, size int64) (*remoteSource, error) {
+	in, err := t.c.newTransfer(t.ctx, Job{Server: origin.name, Remote: remote}, &TransferOptions{Retry: t.opts.Retry})
+	if err != nil {
+		return nil, err
+	}
+	var content bytes.Buffer
+	d := &download{transfer: in, sink: sink.NewWriter(&capped{&content, size, errOtherFile})}
+	if _, err := in.call(d.run); err != nil {
+		return nil, err
+	}
+	dial := func() (io.ReadSeekCloser, error) { return memory{bytes.NewReader(content.Bytes())}, nil }
+	return &remoteSource{id: d.id, dial: dial}, nil
 }
 
 // memory is a small file.

@@ -128,6 +128,59 @@ func TestASourceThatChangesWhileItIsCopiedIsCopiedAnew(t *testing.T) {
 	require.NoError(t, err)
 	onlyFile(t, filepath.Join(to.Dir(), "g"), content)
 	assert.NotEmpty(t, result.RestartReason)
+	assert.Equal(t, 2, result.Attempts)
+}
+
+func TestASmallSourceThatChangesWhileItIsCopiedIsCopiedAsItIsThen(t *testing.T) {
+	for name, size := range map[string]int{"same size": 1000, "shorter": 900, "longer": 1100} {
+		t.Run(name, func(t *testing.T) {
+			var from *ftptest.Server
+			content, later := randomBytes(t, size), time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+			looks := 0
+			from, to, client := two(t, ftptest.Options{OnCommand: func(cmd, _ string) {
+				if cmd != "SIZE" {
+					return
+				}
+				if looks++; looks == 2 {
+					put(t, from, "f", content)
+					_ = os.Chtimes(filepath.Join(from.Dir(), "f"), later, later)
+				}
+			}}, ftptest.Options{})
+			put(t, from, "f", randomBytes(t, 1000))
+			result, err := client.Copy(t.Context(), "a", "f", "b", "g", &ftpclient.TransferOptions{PreserveTime: true})
+			require.NoError(t, err)
+			assert.EqualValues(t, size, result.Bytes)
+			onlyFile(t, filepath.Join(to.Dir(), "g"), content)
+			info, err := os.Stat(filepath.Join(to.Dir(), "g"))
+			require.NoError(t, err)
+			assert.Equal(t, later, info.ModTime().UTC())
+		})
+	}
+}
+
+func TestTheRetryPolicyOfACopyIsThatOfItsSourceToo(t *testing.T) {
+	for name, fault := range map[string]ftptest.Fault{
+		"look":    {Cmd: "SIZE", Times: 1, Do: ftptest.CutControl},
+		"small":   {Cmd: "RETR", Path: "small", Times: 1, After: 100, Do: ftptest.CutBoth},
+		"content": {Cmd: "RETR", Times: 2, After: 1, Do: ftptest.CutBoth}, // the first loss of an open File is no attempt
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, to, client := two(t, ftptest.Options{}, ftptest.Options{})
+			put(t, from, "small", randomBytes(t, 1000))
+			put(t, from, "content", randomBytes(t, 3*mib))
+			remote := name
+			if name == "look" {
+				remote = "small"
+			}
+			from.SetFaults(fault)
+			_, err := client.Copy(t.Context(), "a", remote, "b", "g", &ftpclient.TransferOptions{Retry: never()})
+			require.Error(t, err)
+			assert.NoFileExists(t, filepath.Join(to.Dir(), "g"))
+			from.SetFaults(fault)
+			_, err = client.Copy(t.Context(), "a", remote, "b", "g", nil)
+			require.NoError(t, err)
+		})
+	}
 }
 
 func TestCopiesInOppositeDirectionsDoNotWaitForOneAnother(t *testing.T) {

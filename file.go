@@ -34,6 +34,7 @@ type File struct {
 	stop   func() bool
 	end    sync.Once
 
+	retry    RetryPolicy
 	patience time.Duration // how long a connection is waited for, and none given up meanwhile; 0: as long as the context lasts
 	asked    atomic.Bool   // giveWay will be called
 
@@ -87,7 +88,7 @@ func (c *Client) open(ctx context.Context, server, remote string, entry Entry) (
 		cancel(nil)
 		return nil, err
 	}
-	f := &File{op: op, cancel: cancel, entry: entry}
+	f := &File{op: op, cancel: cancel, entry: entry, retry: c.retry}
 	// Whatever ends the context, Close of the Client too, gives the connection back, though nobody closes the File.
 	f.stop = context.AfterFunc(op.ctx, func() {
 		f.mu.Lock()
@@ -282,7 +283,7 @@ func (f *File) readAgain(p []byte) (n int, err error) {
 			return n, err
 		}
 	}
-	_, err = f.op.try(f.op.c.retry, func(context.Context, int) (bool, error) {
+	_, err = f.op.try(f.retry, func(context.Context, int) (bool, error) {
 		n, err = f.readStream(p)
 		return false, err
 	})
