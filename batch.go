@@ -134,29 +134,22 @@ func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []str
 		return &BatchResult{Total: len(remotes)}, wrap("batch", server, "", err)
 	}
 	defer func() { _ = tree.Close() }()
-	tasks := make([]task, len(remotes))
-	for i, remote := range remotes {
-		name := path.Base(path.Clean(remote))
-		tasks[i] = task{
+	files := newRoll(remotes, safepath.FoldSystem, func(remote string) string { return path.Base(path.Clean(remote)) }, func(remote, name string) task {
+		return task{
 			Job:  Job{Direction: Down, Server: server, Remote: remote, Local: filepath.Join(localDir, name)},
 			tree: tree, rel: name, err: safepath.CheckLocal(name),
 		}
-	}
-	collide(tasks, safepath.FoldSystem, func(t task) string { return t.rel })
-	lonely(tasks)
-	return c.batch(ctx, opts, server, tasks, pass{tasks: func(*batch) iter.Seq[task] { return slices.Values(tasks) }})
+	})
+	return c.batch(ctx, opts, server, files, pass{tasks: func(*batch) iter.Seq[task] { return files.tasks }})
 }
 
 // UploadFiles stores local files in the remote directory, which is made if it is missing, each under the last element of its
 // path. It is like DownloadFiles in all else.
 func (c *Client) UploadFiles(ctx context.Context, server string, locals []string, remoteDir string, opts *BatchOptions) (*BatchResult, error) {
-	tasks := make([]task, len(locals))
-	for i, local := range locals {
-		tasks[i] = task{Job: Job{Direction: Up, Server: server, Remote: path.Join(remoteDir, filepath.Base(local)), Local: local}}
-	}
-	collide(tasks, safepath.FoldNone, func(t task) string { return t.Remote })
-	lonely(tasks)
-	return c.batch(ctx, opts, server, tasks, pass{tasks: func(*batch) iter.Seq[task] { return slices.Values(tasks) }})
+	files := newRoll(locals, safepath.FoldNone, filepath.Base, func(local, name string) task {
+		return task{Job: Job{Direction: Up, Server: server, Remote: path.Join(remoteDir, name), Local: local}}
+	})
+	return c.batch(ctx, opts, server, files, pass{tasks: func(*batch) iter.Seq[task] { return files.tasks }})
 }
 
 // Batch does the jobs of a stream, of any length: it begins with the first, and of those that are done it keeps only the
@@ -230,15 +223,15 @@ type failure struct {
 }
 
 // batch runs a batch: of one server, or of those that its tasks name. Its passes are done one after the other. known are
-// all its tasks that count, if all are known.
-func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, known []task, passes ...pass) (*BatchResult, error) {
+// all its files, if all are known.
+func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, known *roll, passes ...pass) (*BatchResult, error) {
 	b := &batch{c: c, caller: ctx, begun: time.Now(), servers: map[*server]*duty{}, served: map[*session.Session]int{}}
 	if opts != nil {
 		b.opts = *opts
 	}
 	b.opts.BatchSize = cmp.Or(b.opts.BatchSize, 20)
 	b.opts.MaxReconnects = max(cmp.Or(b.opts.MaxReconnects, 10), 0)
-	b.result.Total, b.whole, b.all = len(known), known != nil, known != nil
+	b.result.Total, b.whole, b.all = known.len(), known != nil, known != nil
 	if name != "" && c.servers[name] == nil {
 		return &b.result, wrap("batch", name, "", ErrUnknownServer)
 	}
@@ -256,9 +249,10 @@ func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, kno
 	}
 	func() {
 		defer b.leave()
-		if i := slices.IndexFunc(known, func(t task) bool { return t.err != nil }); i >= 0 && b.opts.StopOnError {
-			known[i].index = i + 1
-			b.do(&lane{batch: b}, known[i])
+		if b.opts.StopOnError {
+			if t, ok := known.fails(); ok {
+				b.do(&lane{batch: b}, t)
+			}
 		}
 		for i, p := range passes {
 			b.run(p, i == len(passes)-1)

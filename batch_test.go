@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -354,4 +355,46 @@ func TestTheLastProgressOfABatchHoldsNoLock(t *testing.T) {
 	_, err := client.Batch(ctx, jobs, opts)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.True(t, waited)
+}
+
+func TestTheFilesOfALargeBatchTakeLittleMemory(t *testing.T) {
+	const n = 100_000
+	client, err := ftpclient.New(ftpclient.Config{Servers: map[string]ftpclient.ServerConfig{"srv": {Host: "127.0.0.1", Port: 1}}})
+	require.NoError(t, err)
+	defer func() { _ = client.Close() }()
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("/pub/d%03d/f%06d", i/1000, i)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc) //nolint:gosec // no heap is so large
+	}
+	dir := t.TempDir()
+	for name, move := range map[string]func(context.Context, *ftpclient.BatchOptions) (*ftpclient.BatchResult, error){
+		"down": func(ctx context.Context, opts *ftpclient.BatchOptions) (*ftpclient.BatchResult, error) {
+			return client.DownloadFiles(ctx, "srv", names, dir, opts)
+		},
+		"up": func(ctx context.Context, opts *ftpclient.BatchOptions) (*ftpclient.BatchResult, error) {
+			return client.UploadFiles(ctx, "srv", names, "dir", opts)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var during int64
+			before := heap()
+			result, err := move(ctx, &ftpclient.BatchOptions{OnFile: func(ftpclient.FileEvent) {
+				if during == 0 {
+					during = heap()
+					cancel()
+				}
+			}})
+			require.ErrorIs(t, err, context.Canceled)
+			assert.Equal(t, n, result.Total)
+			assert.Less(t, (during-before)/n, int64(64), "bytes a file, beside its name")
+		})
+	}
 }

@@ -15,6 +15,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/corexalgo/ftpclient/internal/join"
+	"github.com/corexalgo/ftpclient/internal/localfs"
 	"github.com/corexalgo/ftpclient/internal/mirror"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -386,5 +388,33 @@ func (a *application) remove(rel string, act Action) action {
 			return errChangedSince
 		}
 		return a.tree.Remove(rel)
+	}
+}
+
+// remoteNodes is a walk as a mirror compares it.
+func (o *operation) remoteNodes(dir string, opts *WalkOptions) iter.Seq[join.Item[mirror.Node]] {
+	return func(yield func(join.Item[mirror.Node]) bool) {
+		for item := range o.remoteTree(dir, opts) {
+			e := item.Value
+			n := mirror.Node{Mode: e.Mode &^ fs.ModeIrregular, Size: e.Size, ModTime: e.ModTime, Precision: e.TimePrecision}
+			if !yield(join.Item[mirror.Node]{Path: item.Path, Value: n, Err: item.Err}) {
+				return
+			}
+		}
+	}
+}
+
+// localNodes is a local folder as a mirror compares it.
+func localNodes(ctx context.Context, dir string) iter.Seq[join.Item[mirror.Node]] {
+	return func(yield func(join.Item[mirror.Node]) bool) {
+		for e := range localfs.Walk(ctx, dir) {
+			item := join.Item[mirror.Node]{Path: e.Path, Err: e.Err}
+			if e.Info != nil {
+				item.Value = mirror.Node{Mode: e.Info.Mode(), Size: e.Info.Size(), ModTime: e.Info.ModTime()}
+			}
+			if !yield(item) {
+				return
+			}
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,24 +79,60 @@ func (b *batch) walkOptions() *WalkOptions {
 	return &WalkOptions{Include: b.opts.Include, Exclude: b.opts.Exclude, CoarseTimes: b.opts.Existing != SkipSame}
 }
 
-// collide makes all tasks fail that have a target in common.
-func collide(tasks []task, folding safepath.Folding, target func(task) string) {
-	for i, shared := range safepath.Shared(len(tasks), folding, func(i int) string { return target(tasks[i]) }) {
-		if shared && tasks[i].err == nil {
-			tasks[i].err = fmt.Errorf("%w: more than one of the files would become %s", ErrNameCollision, reply.Quote(path.Base(target(tasks[i]))))
+// A roll is the files of a call that names them all. There may be many: their tasks are made as they come.
+type roll struct {
+	files        []string
+	base         func(file string) string // what its target is called
+	task         func(file, base string) task
+	clash, alone []bool // it has its target in common with another one; its remote directory with none
+}
+
+// newRoll makes a roll of files that have their targets in one folder. Later changes of files have no effect.
+func newRoll(files []string, folding safepath.Folding, base func(string) string, task func(file, base string) task) *roll {
+	r := &roll{files: slices.Clone(files), base: base, task: task}
+	r.clash = safepath.Shared(len(files), folding, func(i int) string { return base(files[i]) })
+	r.alone = safepath.Shared(len(files), safepath.FoldNone, func(i int) string { return path.Dir(task(files[i], base(files[i])).Remote) })
+	for i := range r.alone {
+		r.alone[i] = !r.alone[i]
+	}
+	return r
+}
+
+// len is 0 of no roll.
+func (r *roll) len() int {
+	if r == nil {
+		return 0
+	}
+	return len(r.files)
+}
+
+// at is the task of a file. Those that have a target in common fail, all of them.
+func (r *roll) at(i int) task {
+	base := r.base(r.files[i])
+	t := r.task(r.files[i], base)
+	if t.alone = r.alone[i]; r.clash[i] && t.err == nil {
+		t.err = fmt.Errorf("%w: more than one of the files would become %s", ErrNameCollision, reply.Quote(base))
+	}
+	return t
+}
+
+func (r *roll) tasks(yield func(task) bool) {
+	for i := range r.files {
+		if !yield(r.at(i)) {
+			return
 		}
 	}
 }
 
-// lonely marks the tasks for which a listing of their remote directory would be of no use to others.
-func lonely(tasks []task) {
-	count := map[string]int{}
-	for _, t := range tasks {
-		count[path.Dir(t.Remote)]++
+// fails is the first of the tasks that fail whatever is done.
+func (r *roll) fails() (t task, some bool) {
+	for i := range r.len() {
+		if t = r.at(i); t.err != nil {
+			t.index = i + 1
+			return t, true
+		}
 	}
-	for i := range tasks {
-		tasks[i].alone = count[path.Dir(tasks[i].Remote)] == 1
-	}
+	return t, false
 }
 
 // A pass is tasks that are done before the next pass begins, one after the other if need be.
@@ -365,34 +402,6 @@ func sharpen(op *operation, tasks []task) {
 	for i, t := range times {
 		if e := tasks[at[i]].listed; !t.IsZero() {
 			e.ModTime, e.TimePrecision = t, time.Second
-		}
-	}
-}
-
-// remoteNodes is a walk as a mirror compares it.
-func (o *operation) remoteNodes(dir string, opts *WalkOptions) iter.Seq[join.Item[mirror.Node]] {
-	return func(yield func(join.Item[mirror.Node]) bool) {
-		for item := range o.remoteTree(dir, opts) {
-			e := item.Value
-			n := mirror.Node{Mode: e.Mode &^ fs.ModeIrregular, Size: e.Size, ModTime: e.ModTime, Precision: e.TimePrecision}
-			if !yield(join.Item[mirror.Node]{Path: item.Path, Value: n, Err: item.Err}) {
-				return
-			}
-		}
-	}
-}
-
-// localNodes is a local folder as a mirror compares it.
-func localNodes(ctx context.Context, dir string) iter.Seq[join.Item[mirror.Node]] {
-	return func(yield func(join.Item[mirror.Node]) bool) {
-		for e := range localfs.Walk(ctx, dir) {
-			item := join.Item[mirror.Node]{Path: e.Path, Err: e.Err}
-			if e.Info != nil {
-				item.Value = mirror.Node{Mode: e.Info.Mode(), Size: e.Info.Size(), ModTime: e.Info.ModTime()}
-			}
-			if !yield(item) {
-				return
-			}
 		}
 	}
 }

@@ -77,16 +77,16 @@ func Fold(path string) string {
 
 // Shared tells which of n names land on the same file as another one.
 func Shared(n int, folding Folding, name func(i int) string) []bool {
-	seen := Collisions{Folding: folding}
-	first := make(map[string]int, n)
+	names := Collisions{Folding: folding}
+	first := map[string]int{}
 	shared := make([]bool, n)
 	for i := range n {
-		other, clash := seen.Add(name(i))
-		if !clash {
-			first[name(i)] = i
-			continue
+		key := names.key(name(i))
+		if other, clash := first[key]; clash {
+			shared[other], shared[i] = true, true
+		} else {
+			first[key] = i
 		}
-		shared[first[other]], shared[i] = true, true
 	}
 	return shared
 }
