@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -151,7 +152,7 @@ func replaced(dir *os.Root, name string) (fs.FileInfo, error) {
 		}
 	}
 	if !led.IsRegular() {
-		return nil, &fs.PathError{Op: "replace", Path: name, Err: fmt.Errorf("it is no regular file: %w", fs.ErrExist)}
+		return nil, &fs.PathError{Op: "replace", Path: filepath.Join(dir.Name(), name), Err: fmt.Errorf("it is no regular file: %w", fs.ErrExist)}
 	}
 	return nil, nil //nolint:nilnil // a link
 }

@@ -78,7 +78,7 @@ func Open(dir *os.Root, name string, src Source) (*File, error) {
 	}
 	l, err := takeLock(dir, safepath.Hidden(name, nameKey(name), safepath.Lock))
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+		return nil, fmt.Errorf("lock %s: %w", filepath.Join(dir.Name(), name), err)
 	}
 	key := sourceKey(name, src)
 	f := &File{

@@ -88,6 +88,20 @@ func TestOneOfManyCallersHoldsTheTarget(t *testing.T) {
 	assert.Empty(t, names(t, root))
 }
 
+func TestAnErrorAboutTheTargetTellsItsFolder(t *testing.T) {
+	root := openRoot(t)
+	held := open(t, root)
+	_, err := partfile.Open(root, "target", source)
+	require.ErrorContains(t, err, path(root, "target"))
+	_, _, lock := held.Names()
+	require.NoError(t, held.Close())
+	require.NoError(t, root.Mkdir(lock, 0o700))
+	_, err = partfile.Open(root, "target", source)
+	require.ErrorContains(t, err, path(root, "target"))
+	require.NoError(t, root.Mkdir("target", 0o700))
+	require.ErrorContains(t, partfile.Check(root, "target"), path(root, "target"))
+}
+
 func TestCloseKeepsWhatWasWrittenAndContinueGoesOnThere(t *testing.T) {
 	root := openRoot(t)
 	data := content(1, 3*mib)
