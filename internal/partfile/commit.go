@@ -27,13 +27,13 @@ func (f *File) Commit(o CommitOptions) error {
 	if err := f.usable(); err != nil {
 		return err
 	}
-	if err := f.finish(o); err != nil {
+	part, err := f.finish(o)
+	if err != nil {
 		return err
 	}
-	if err := f.appear(o.Exclusive); err != nil {
+	if err := f.appear(part, o.Exclusive); err != nil {
 		return err
 	}
-	var err error
 	if !o.NoSync {
 		err = f.syncDir()
 	}
@@ -53,41 +53,44 @@ func (f *File) Flush() {
 }
 
 // finish makes the partial's content and attributes final and closes it.
-func (f *File) finish(o CommitOptions) error {
+func (f *File) finish(o CommitOptions) (part fs.FileInfo, err error) {
 	mode, err := f.targetMode()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !o.NoSync && !f.flushed {
 		if err := f.checkpoint.flush(f.file); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	// Some file systems have no permissions to set: the file then has those that all others have there.
 	err = f.file.Chmod(mode)
 	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
-		return f.reopen(err)
+		return nil, f.reopen(err)
+	}
+	if part, err = f.file.Stat(); err != nil {
+		return nil, f.reopen(err)
 	}
 	// Closed before the time is set and the name changed: Windows allows no rename of an open file, and a network file
 	// system may report a failed write here, and may set the time of the last write.
 	err = f.checkpoint.close(f.file)
 	f.file = nil
 	if err != nil {
-		return f.reopen(f.checkpoint.fail(err))
+		return nil, f.reopen(f.checkpoint.fail(err))
 	}
 	if !o.ModTime.IsZero() {
 		if err := f.dir.Chtimes(f.part, o.ModTime, o.ModTime); err != nil {
-			return f.reopen(err)
+			return nil, f.reopen(err)
 		}
 	}
-	return nil
+	return part, nil
 }
 
-// appear gives the partial the target's name.
-func (f *File) appear(exclusive bool) error {
+// appear gives the partial the target's name. NFS may do that and deny it: it asks once more if the server goes down meanwhile.
+func (f *File) appear(part fs.FileInfo, exclusive bool) error {
 	if exclusive {
 		err := f.dir.Link(f.part, f.name)
-		if err == nil {
+		if err == nil || f.isTarget(part) {
 			// The target is there and whole. A second name that stays is found and removed by the next Start.
 			_, _ = f.remove(f.part)
 			return nil
@@ -103,10 +106,16 @@ func (f *File) appear(exclusive bool) error {
 			return f.reopen(err)
 		}
 	}
-	if err := f.dir.Rename(f.part, f.name); err != nil {
+	if err := f.dir.Rename(f.part, f.name); err != nil && !f.isTarget(part) {
 		return f.reopen(err)
 	}
 	return nil
+}
+
+// isTarget tells whether the partial is what is under the target's name.
+func (f *File) isTarget(part fs.FileInfo) bool {
+	target, err := f.dir.Lstat(f.name)
+	return err == nil && os.SameFile(part, target)
 }
 
 // reopen returns cause, after it made the partial what it was before a commit that failed, so that it can be kept.

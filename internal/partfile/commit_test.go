@@ -141,6 +141,30 @@ func TestAFailedFlushIsFinal(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrNotExist, "no sidecar vouches for what was not flushed")
 }
 
+func TestATargetThatAppearedThoughTheFileSystemDeniesItIsSuccess(t *testing.T) {
+	for name, c := range map[string]struct {
+		appear    func(root *os.Root, part string) error
+		exclusive bool
+	}{
+		"rename": {func(root *os.Root, part string) error { return root.Rename(part, "target") }, false},
+		"link":   {func(root *os.Root, part string) error { return root.Link(part, "target") }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := openRoot(t)
+			f := begin(t, root, []byte("bytes"))
+			f.SetClose(func(file *os.File) error { // as NFS, which asks a server again that did it and went down
+				return errors.Join(file.Close(), c.appear(root, partOf(f)))
+			})
+			require.NoError(t, f.Commit(partfile.CommitOptions{Exclusive: c.exclusive}))
+			require.NoError(t, f.Close())
+			assert.Equal(t, []string{"target"}, names(t, root))
+			got, err := root.ReadFile("target")
+			require.NoError(t, err)
+			assert.Equal(t, "bytes", string(got))
+		})
+	}
+}
+
 func TestWhatACloseFailedToWriteIsNotContinued(t *testing.T) {
 	for name, flushed := range map[string]bool{"a checkpoint before": true, "none": false} {
 		t.Run(name, func(t *testing.T) {

@@ -136,7 +136,7 @@ func (f *File) Saved() (State, error) {
 	}
 	// A process killed between the link and the removal of an exclusive commit leaves both names on one file: to continue
 	// the partial would be to write into the finished target.
-	if target, err := f.dir.Lstat(f.name); err == nil && os.SameFile(info, target) {
+	if f.isTarget(info) {
 		return State{}, errors.New("the partial file is the finished target")
 	}
 	return s, nil
