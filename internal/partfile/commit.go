@@ -43,7 +43,8 @@ func (f *File) Commit(o CommitOptions) error {
 		_, _ = f.remove(f.fresh)
 	}
 	f.begun, f.closed = false, true
-	return errors.Join(err, f.lock.release())
+	_ = f.lock.release() // a lock file that stays keeps nobody out
+	return err
 }
 
 // Flush makes what was written durable, so that Commit need not, if nothing more is written. Commit tells of an error.

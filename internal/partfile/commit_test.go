@@ -141,6 +141,19 @@ func TestAFailedFlushIsFinal(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrNotExist, "no sidecar vouches for what was not flushed")
 }
 
+func TestALockThatCannotBeRemovedDoesNotSpoilAFinishedTarget(t *testing.T) {
+	root := openRoot(t)
+	f := begin(t, root, []byte("bytes"))
+	_, _, lock := f.Names()
+	require.NoError(t, root.Remove(lock))
+	require.NoError(t, root.MkdirAll(lock+"/in the way", 0o700))
+	require.NoError(t, f.Commit(partfile.CommitOptions{}))
+	require.NoError(t, f.Close())
+	got, err := root.ReadFile("target")
+	require.NoError(t, err)
+	assert.Equal(t, "bytes", string(got))
+}
+
 func TestATargetThatAppearedThoughTheFileSystemDeniesItIsSuccess(t *testing.T) {
 	for name, c := range map[string]struct {
 		appear    func(root *os.Root, part string) error
