@@ -134,6 +134,10 @@ func (s *File) Check() error {
 	if !os.SameFile(info, s.info) || info.Size() != s.info.Size() || !info.ModTime().Equal(s.info.ModTime()) {
 		return errors.New("local source changed while it was read")
 	}
+	var more [1]byte
+	if n, _ := s.f.ReadAt(more[:], info.Size()); n > 0 { // as in /proc
+		return fmt.Errorf("local source has more than the %d bytes of its size", info.Size())
+	}
 	return nil
 }
 
