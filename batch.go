@@ -284,7 +284,7 @@ func (b *batch) numbered(tasks iter.Seq[task], last bool) iter.Seq[task] {
 	return func(yield func(task) bool) {
 		for t := range tasks {
 			b.mu.Lock()
-			b.order++
+			b.order += max(1, len(t.parts))
 			t.order = b.order
 			if t.act == nil {
 				b.files++
@@ -337,7 +337,7 @@ func (b *batch) do(l *lane, t task) {
 	l.recall()
 	result, err := b.move(l, t)
 	l.between(result != nil && !result.Skipped)
-	b.done(t, result, err)
+	b.ended(t, result, err)
 }
 
 // move does what the task is.
@@ -402,7 +402,7 @@ func (b *batch) done(t task, result *Result, err error) {
 		b.result.Failed++
 		b.failures = append(b.failures, failure{t.order, FileError{t.Job, err}})
 		b.judge(t, err)
-	case t.removes:
+	case t.removes != nil:
 		b.result.Deleted++
 	case t.act != nil:
 	case result.Skipped:

@@ -229,8 +229,8 @@ func (p *Plan) String() string {
 var errIncomplete = fmt.Errorf("not everything was read, and nothing may be deleted: %w", fs.ErrInvalid)
 
 // Apply does what a plan says, as a batch of its copies: first what a changed type needs to be deleted, directories and
-// copies, and last, if nothing failed, what else is to be deleted. Each deletion is of one name: a directory in which
-// something appeared since stays, and so does a file whose size or time is another by now. Copies get the time of their
+// copies, and last, if nothing failed, what else is to be deleted, up to 64 names in one write. Each deletion is of one name: a
+// directory in which something appeared since stays, and so does a file whose size or time is another by now. Copies get the time of their
 // source. Skips count as skipped, and Faults as failed. A plan that is Incomplete and deletes nevertheless is refused.
 // Applying a plan twice does no harm.
 func (c *Client) Apply(ctx context.Context, plan *Plan, opts *BatchOptions) (*BatchResult, error) {
@@ -278,6 +278,7 @@ type application struct {
 	first               []task // deletions that make room
 	dirs, rest          []task
 	deadFiles, deadDirs []task
+	sweep               remotefs.Sweep
 }
 
 func newApplication(plan *Plan, tree *os.Root) *application {
@@ -307,7 +308,7 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 		case act.Kind == ActionMkdir:
 			t.act, list = a.mkdir(t.Remote, t.rel), &a.dirs
 		case act.Kind == ActionDelete:
-			t.act, t.removes = a.remove(t.rel, act), true
+			t.removes = &act
 			switch {
 			case makesRoom(room, act.Remote):
 				list = &a.first
@@ -320,6 +321,9 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 			t.err = fmt.Errorf("%s: %w", act.Kind, fs.ErrInvalid)
 		}
 		*list = append(*list, t)
+	}
+	for _, dead := range []*[]task{&a.first, &a.deadFiles, &a.deadDirs} {
+		*dead = a.together(*dead)
 	}
 	return a
 }
@@ -349,46 +353,98 @@ func (a *application) mkdir(remote, rel string) action {
 
 var errChangedSince = errors.New("changed since the plan was made")
 
-// unchanged asks whether a remote file has the size and the time that it had, as far as both are known.
-func (o *operation) unchanged(was Action) error {
-	return o.names().Try(func(s *session.Session) error {
-		look, err := s.Look(o.ctx, o.path)
-		switch {
-		case err != nil:
-			return err
-		case look.SizeErr == nil && was.Size >= 0 && look.Size != was.Size,
-			!look.ModTime.IsZero() && !was.ModTime.IsZero() && !sameTime(look.ModTime, was.ModTime):
-			return errChangedSince
+// together makes tasks of as many deletions each as go in one write.
+func (a *application) together(dead []task) (tasks []task) {
+	remove := a.removeLocal
+	if a.plan.Direction == Up {
+		remove = a.removeRemote
+	}
+	for parts := range slices.Chunk(dead, remotefs.Together) {
+		act := func(op *operation) error {
+			for i, err := range remove(op, parts) {
+				at := *op
+				at.path = parts[i].Remote
+				parts[i].err = at.wrap(err)
+			}
+			return nil
 		}
-		return nil
-	})
+		for i := range parts {
+			parts[i].act = act
+		}
+		job := Job{Direction: a.plan.Direction, Server: a.plan.Server, Remote: a.plan.RemoteDir}
+		tasks = append(tasks, task{Job: job, act: act, parts: parts})
+	}
+	return tasks
 }
 
-// remove deletes just what the plan saw.
-func (a *application) remove(rel string, act Action) action {
-	if a.plan.Direction == Up {
-		return func(op *operation) error {
-			if !act.IsDir {
-				if err := op.unchanged(act); err != nil {
-					return err
-				}
-			}
-			return op.names().RemoveAs(act.Remote, act.IsDir)
+// removeRemote deletes just what the plan saw.
+func (a *application) removeRemote(op *operation, dead []task) []error {
+	errs := op.changed(dead)
+	var names []session.Removal
+	var at []int
+	for i, t := range dead {
+		if errs[i] == nil {
+			names, at = append(names, session.Removal{Name: t.Remote, Dir: t.removes.IsDir}), append(at, i)
 		}
 	}
-	return func(*operation) error {
-		info, err := a.tree.Lstat(rel)
+	for i, err := range a.sweep.Remove(op.names(), names) {
+		errs[at[i]] = err
+	}
+	return errs
+}
+
+// changed asks of remote files whether they have the size and the time that they had, as far as both are known. It tells of each why it
+// may not be deleted.
+func (o *operation) changed(dead []task) []error {
+	errs := make([]error, len(dead))
+	var names []string
+	var at []int
+	for i, t := range dead {
+		if !t.removes.IsDir {
+			names, at = append(names, t.Remote), append(at, i)
+		}
+	}
+	var looks []session.Look
+	err := o.names().Try(func(s *session.Session) (err error) {
+		looks, err = s.Looks(o.ctx, names...)
+		return err
+	})
+	for i, n := range at {
+		was := dead[n].removes
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
 		case err != nil:
-			return err
-		case info.IsDir() != act.IsDir, info.Mode().IsRegular() && info.Size() != act.Size, // that of a link is -1
-			!act.ModTime.IsZero() && !info.ModTime().Equal(act.ModTime):
-			return errChangedSince
+			errs[n] = err
+		case looks[i].SizeErr == nil && was.Size >= 0 && looks[i].Size != was.Size,
+			!looks[i].ModTime.IsZero() && !was.ModTime.IsZero() && !sameTime(looks[i].ModTime, was.ModTime):
+			errs[n] = errChangedSince
 		}
-		return a.tree.Remove(rel)
 	}
+	return errs
+}
+
+// removeLocal deletes just what the plan saw.
+func (a *application) removeLocal(op *operation, dead []task) []error {
+	errs := make([]error, len(dead))
+	for i, t := range dead {
+		if errs[i] = op.ctx.Err(); errs[i] == nil {
+			errs[i] = a.removeAsSeen(t.rel, t.removes)
+		}
+	}
+	return errs
+}
+
+func (a *application) removeAsSeen(rel string, was *Action) error {
+	info, err := a.tree.Lstat(rel)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.IsDir() != was.IsDir, info.Mode().IsRegular() && info.Size() != was.Size, // that of a link is -1
+		!was.ModTime.IsZero() && !info.ModTime().Equal(was.ModTime):
+		return errChangedSince
+	}
+	return a.tree.Remove(rel)
 }
 
 // remoteNodes is a walk as a mirror compares it.

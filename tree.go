@@ -1,6 +1,7 @@
 package ftpclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,13 +155,25 @@ type task struct {
 	tree *os.Root // place.tree and rel
 	rel  string
 
-	err     error  // it fails with that
-	skip    string // it is skipped, for that reason
-	act     action // it is no file: it counts only if it fails, or removes something
-	removes bool
-	listed  *Entry // what a listing showed of Remote
-	absent  bool   // a listing showed that there is no Remote
-	alone   bool   // it is the only job in its directory
+	err     error   // it fails with that
+	skip    string  // it is skipped, for that reason
+	act     action  // it is no file: it counts only if it fails, or removes something
+	removes *Action // the deletion that the action is; nil: it is none
+	parts   []task  // of the action, which found the err of each: they count in its place
+	listed  *Entry  // what a listing showed of Remote
+	absent  bool    // a listing showed that there is no Remote
+	alone   bool    // it is the only job in its directory
+}
+
+// ended notes how a task ended, or each of its parts.
+func (b *batch) ended(t task, result *Result, err error) {
+	if t.parts == nil {
+		b.done(t, result, err)
+	}
+	for _, part := range t.parts {
+		part.order = t.order
+		b.done(part, nil, cmp.Or(err, part.err))
+	}
 }
 
 // failed is a task that fails.

@@ -73,15 +73,7 @@ func (o *Op) Remove(name string) error {
 	})
 }
 
-// RemoveAs removes a name that is known to be a directory, or none. What is not there is no error.
-func (o *Op) RemoveAs(name string, isDir bool) error {
-	if err := CheckRemovable(name); err != nil {
-		return err
-	}
-	return o.removeKnown(session.Removal{Name: name, Dir: isDir})
-}
-
-// removeKnown is RemoveAs of a name that was checked.
+// removeKnown removes a name that was checked, and is known to be a directory, or none. What is not there is no error.
 func (o *Op) removeKnown(name session.Removal) error {
 	return o.delete(name.Name, func(s *session.Session) error {
 		f := s.Delete

@@ -89,22 +89,11 @@ func (at *removal) release(gone bool) *doomed {
 // A doomed name goes, and so may the directory that it is in.
 type doomed struct {
 	session.Removal
-	in   *removal // nil: it is the root
-	fate fate
+	in *removal // nil: it is the root
 }
 
-// A fate is what became of a name.
-type fate int
-
-const (
-	unknown fate = iota
-	removed
-	refused
-	failed // for good
-)
-
-// removedTogether is how many names are removed in one write.
-const removedTogether = 64
+// Together is how many names are removed in one write.
+const Together = 64
 
 // A remover deletes a tree behind a walk.
 type remover struct {
@@ -113,7 +102,7 @@ type remover struct {
 	group errgroup.Group
 	next  []*doomed // will be removed together
 	stop  atomic.Bool
-	lost  atomic.Int32 // groups in a row of which not one name was answered for
+	sweep Sweep
 
 	mu     sync.Mutex // guards what follows
 	ended  error      // why nothing more is removed
@@ -168,7 +157,7 @@ func (r *remover) add(d *doomed) {
 	if d == nil {
 		return
 	}
-	if r.next = append(r.next, d); len(r.next) == removedTogether {
+	if r.next = append(r.next, d); len(r.next) == Together {
 		r.send()
 	}
 }
@@ -185,108 +174,26 @@ func (r *remover) send() {
 	})
 }
 
-// remove removes names, and returns what is empty then. A name at which connections are lost for good is given up, and the others go
-// on; without any connection nothing does.
+// remove removes names, and returns what is empty then. Without any connection nothing more is removed.
 func (r *remover) remove(names []*doomed) (empty []*doomed) {
-	answered, interrupted := 0, false
-	for answered < len(names) {
-		connected := false
-		err := r.op.Attempt(func(s *session.Session) (bool, error) {
-			connected = true
-			before := answered
-			err := r.ask(s, names[answered:], interrupted, &answered)
-			interrupted = interrupted || err != nil
-			return answered > before, err
-		})
-		if err == nil {
-			break
-		}
-		if !connected || r.op.Ctx.Err() != nil {
-			r.end(err)
-			return nil
-		}
-		names[answered].fate = failed
-		answered++
-		r.fault(r.wrap(names[answered-1].Name, err))
+	asked := make([]session.Removal, len(names))
+	for i, d := range names {
+		asked[i] = d.Removal
 	}
-	if interrupted {
-		r.missing(names)
+	errs, ended := r.sweep.each(r.op, asked)
+	if ended != nil {
+		r.end(ended)
+		return nil
 	}
-	for _, d := range names {
-		if d.fate == refused && r.alone(d.Removal) {
-			d.fate = removed
+	for i, d := range names {
+		if errs[i] != nil {
+			r.fault(r.wrap(d.Name, errs[i]))
 		}
-		if e := d.in.release(d.fate == removed); e != nil {
+		if e := d.in.release(errs[i] == nil); e != nil {
 			empty = append(empty, e)
 		}
 	}
 	return empty
-}
-
-// ask asks for names together, or one by one, once a connection was lost in that, or where that happens to each group: there are
-// servers that hang up on so many commands.
-func (r *remover) ask(s *session.Session, names []*doomed, single bool, answered *int) error {
-	for len(names) > 0 {
-		some := names
-		if single || r.lost.Load() > 1 {
-			some = names[:1]
-		}
-		asked := make([]session.Removal, len(some))
-		for i, d := range some {
-			asked[i] = d.Removal
-		}
-		gone, err := s.RemoveEach(r.op.Ctx, asked)
-		for i, ok := range gone {
-			if names[i].fate = refused; ok {
-				names[i].fate = removed
-			}
-		}
-		*answered += len(gone)
-		names = names[len(gone):]
-		switch {
-		case err == nil && len(some) > 1:
-			r.lost.Store(0)
-		case err != nil && len(some) > 1 && len(gone) == 0:
-			r.lost.Add(1)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// missing finds those of names gone that were refused because an earlier reply was lost, many by one listing.
-func (r *remover) missing(names []*doomed) {
-	in := map[string][]*doomed{}
-	for _, d := range names {
-		if dir, _ := Split(d.Name); d.fate == refused {
-			in[dir] = append(in[dir], d)
-		}
-	}
-	for dir, some := range in {
-		if len(some) == 1 {
-			continue
-		}
-		_ = r.op.Try(func(s *session.Session) error { // what is not found out here is by and by
-			there, complete, err := listed(r.op.Ctx, s, dir)
-			for _, d := range some {
-				if _, base := Split(d.Name); err == nil && complete && !there[base] && (base[0] != '.' || s.ListsHidden()) {
-					d.fate = removed
-				}
-			}
-			return err
-		})
-	}
-}
-
-// alone removes one name, and reports whether it is gone.
-func (r *remover) alone(name session.Removal) bool {
-	err := r.op.removeKnown(name)
-	if err != nil {
-		r.fault(r.wrap(name.Name, err))
-	}
-	return err == nil
 }
 
 func (r *remover) fault(err error) {

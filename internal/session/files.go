@@ -27,7 +27,7 @@ func (s *Session) Look(ctx context.Context, path string) (Look, error) {
 	return s.LookAhead(ctx, path, Ahead{})
 }
 
-// Looks is Look of several files in one round trip.
+// Looks is Look of several files, many in one round trip.
 func (s *Session) Looks(ctx context.Context, paths ...string) (looks []Look, err error) {
 	err = s.do(ctx, func() error {
 		var lines []string
@@ -38,13 +38,22 @@ func (s *Session) Looks(ctx context.Context, paths ...string) (looks []Look, err
 			}
 			lines = append(lines, asks...)
 		}
-		replies, err := s.exchange(lines...)
-		for ; err == nil && len(replies) > 1; replies = replies[2:] {
-			var look Look
-			look, err = readLook(replies[0], replies[1])
+		var replies []reply.Reply
+		for group := range groups(lines) {
+			some, err := s.exchange(group...)
+			if err != nil {
+				return err
+			}
+			replies = append(replies, some...)
+		}
+		for ; len(replies) > 1; replies = replies[2:] {
+			look, err := readLook(replies[0], replies[1])
+			if err != nil {
+				return err
+			}
 			looks = append(looks, look)
 		}
-		return err
+		return nil
 	})
 	return looks, err
 }

@@ -1,0 +1,89 @@
+package ftpclient_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/corexalgo/ftpclient"
+	"github.com/corexalgo/ftpclient/internal/ftptest"
+)
+
+// surplus is a mirror to a server that has so many files, in as many directories, more than the local folder, and its plan.
+func surplus(t *testing.T, srv *ftptest.Server, client *ftpclient.Client, files, dirs int) *ftpclient.Plan {
+	t.Helper()
+	local := t.TempDir()
+	for i := range files {
+		put(t, srv, fmt.Sprintf("there/d%02d/f%03d", i%dirs, i), []byte("old"))
+	}
+	plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(directions[1], deletes))
+	require.NoError(t, err)
+	require.Len(t, plan.Actions, files+dirs)
+	return plan
+}
+
+func TestAMirrorDeletesManyNamesInARoundTrip(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{}, oneConnection)
+	plan := surplus(t, srv, client, 300, 10)
+	srv.ResetStats()
+	result, err := client.Apply(t.Context(), plan, &ftpclient.BatchOptions{Workers: 1})
+	require.NoError(t, err)
+	assert.Equal(t, 310, result.Deleted)
+	assert.Empty(t, names(t, filepath.Join(srv.Dir(), "there")))
+	// For 64 files two questions for their sizes and times, and one write that deletes them; for the directories one write. A
+	// check of the connection may come between.
+	assert.Less(t, srv.Stats().RoundTrips, 3*5+1+8)
+}
+
+func TestDeletionsThatGoTogetherFailEachByItself(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{
+		{Cmd: "DELE", Path: "there/d00/f010", Do: ftptest.Refuse, Reply: "550 no"},
+		{Cmd: "DELE", Path: "there/d01/f021", Do: ftptest.CutControl, Times: 1},
+	}})
+	plan := surplus(t, srv, client, 100, 2)
+	put(t, srv, "there/d00/f050", []byte("edited since"))
+	require.NoError(t, os.Remove(filepath.Join(srv.Dir(), "there/d01/f061")))
+	var told []string
+	result, err := client.Apply(t.Context(), plan, &ftpclient.BatchOptions{OnFile: func(e ftpclient.FileEvent) {
+		if e.Done {
+			told = append(told, e.Job.Remote)
+		}
+	}})
+	require.ErrorContains(t, err, "changed since")
+	assert.Equal(t, [3]int{2, 2, 98}, [3]int{result.Total, result.Failed, result.Deleted}, "directories wait for their files")
+	require.Len(t, result.Failures, 2)
+	failures := map[string]string{}
+	for _, f := range result.Failures {
+		failures[f.Job.Remote] = f.Err.Error()
+		assert.Equal(t, strings.TrimPrefix(f.Job.Remote, "there/"), strings.TrimPrefix(filepath.ToSlash(f.Job.Local), filepath.ToSlash(plan.LocalDir)+"/"))
+	}
+	assert.Contains(t, failures["there/d00/f010"], "there/d00/f010: ")
+	assert.Contains(t, failures["there/d00/f050"], "changed since the plan was made")
+	assert.ElementsMatch(t, []string{"there/d00/f010", "there/d00/f050"}, told)
+	assert.Equal(t, map[string]string{"d00/f010": "old", "d00/f050": "edited since", "d01/": ""}, grown(t, filepath.Join(srv.Dir(), "there")))
+}
+
+func TestDeletionsEndWithTheirContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var asked atomic.Int32
+	srv, client := serve(t, ftptest.Options{OnCommand: func(cmd, _ string) {
+		if cmd == "DELE" && asked.Add(1) == 10 {
+			cancel()
+		}
+	}, Faults: []ftptest.Fault{{Cmd: "DELE", Skip: 9, Do: ftptest.StallControl}}})
+	plan := surplus(t, srv, client, 300, 10)
+	result, err := client.Apply(ctx, plan, &ftpclient.BatchOptions{Workers: 1})
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Less(t, result.Deleted, 64)
+	assert.Len(t, result.Failures, result.Failed)
+	assert.LessOrEqual(t, result.Failed, 64, "what was not asked for is not tried")
+	assert.NotEmpty(t, grown(t, filepath.Join(srv.Dir(), "there")))
+}
