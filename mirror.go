@@ -15,6 +15,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/corexalgo/ftpclient/internal/join"
 	"github.com/corexalgo/ftpclient/internal/localfs"
 	"github.com/corexalgo/ftpclient/internal/mirror"
@@ -29,7 +31,8 @@ type Compare int
 // The comparisons.
 const (
 	// CompareSizeAndTime needs sizes and modification times to be equal, to the second if the server tells seconds, by MLSD
-	// or MDTM. Copies get the source's time; on a server that cannot set times each plan copies everything.
+	// or MDTM; only where it tells neither do ServerConfig.TimeZone and the times of LIST decide. Copies get the source's time; on a
+	// server that cannot set times each plan copies everything.
 	CompareSizeAndTime Compare = iota
 	// CompareSize needs sizes to be equal.
 	CompareSize
@@ -51,8 +54,8 @@ type MirrorOptions struct {
 }
 
 // PlanMirror finds out what must be done to make one folder like another, and does nothing of it. It lists both trees, and
-// asks no more than the times that the listings do not tell to the second, or with CompareHash the digests of the files of
-// equal size.
+// asks no more than the times that the listings do not tell to the second, the sizes and times of files that begin with a dot where the
+// target's listings may hide them, and with CompareHash the digests of the files of equal size.
 //
 // A source that cannot be listed at all is an error. What could not be read of it otherwise is in Plan.Faults, the plan is
 // Incomplete, and deletes nothing: what was not seen may be there. A target that is missing is an empty one.
@@ -84,20 +87,20 @@ func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (
 	}
 	remote := func(rel string) string { return remotefs.Below(remoteDir) + rel }
 	local := func(rel string) string { return filepath.Join(localDir, filepath.FromSlash(rel)) }
+	names := func(rels []string) []string {
+		all := make([]string, len(rels))
+		for i, rel := range rels {
+			all[i] = remote(rel)
+		}
+		return all
+	}
 	made, err := mirror.Make(o.remoteNodes(remoteDir, walk), localNodes(o.ctx, localDir), mirror.Options{
 		Up: opts.Direction == Up, Include: opts.Include, Exclude: opts.Exclude, Delete: opts.Delete, Compare: mirror.Compare(opts.Compare),
 		ListsHidden: o.srv.cfg.ListHidden,
 	}, mirror.Questions{
-		Times: func(rels []string) ([]time.Time, error) {
-			names := make([]string, len(rels))
-			for i, rel := range rels {
-				names[i] = remote(rel)
-			}
-			return o.times(names)
-		},
-		Same: func(rels []string) ([]bool, error) {
-			return o.sameContent(rels, remote, local)
-		},
+		Times:    func(rels []string) ([]time.Time, error) { return o.times(names(rels)) },
+		Unlisted: func(rels []string) ([]*mirror.Node, error) { return o.unlisted(names(rels)) },
+		Same:     func(rels []string) ([]bool, error) { return o.sameContent(rels, remote, local) },
 	})
 	if err == nil {
 		err = o.ctx.Err() // what the walks did not come to is no fault of the trees
@@ -119,6 +122,35 @@ func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (
 		plan.Faults = append(plan.Faults, PlanFault{Path: remote(f.Path), Err: f.Err.Error()})
 	}
 	return plan, nil
+}
+
+// unlisted finds the files under names that are not listed; nil where the server tells no size.
+func (o *operation) unlisted(names []string) ([]*mirror.Node, error) {
+	looks, err := o.looks(names)
+	nodes := make([]*mirror.Node, len(looks))
+	for i, look := range looks {
+		if look.SizeErr == nil {
+			nodes[i] = &mirror.Node{Size: look.Size, ModTime: look.ModTime, Precision: time.Second}
+		}
+	}
+	return nodes, err
+}
+
+// sameContent compares digests, several files at a time.
+func (o *operation) sameContent(rels []string, remote, local func(string) string) ([]bool, error) {
+	same := make([]bool, len(rels))
+	var group errgroup.Group
+	group.SetLimit(max(1, min(4, o.srv.cfg.MaxConns)))
+	for i, rel := range rels {
+		group.Go(func() error {
+			_, err := o.c.Verify(o.ctx, o.srv.name, remote(rel), local(rel), VerifyHash)
+			if same[i] = err == nil; errors.Is(err, ErrMismatch) {
+				return nil
+			}
+			return err
+		})
+	}
+	return same, group.Wait()
 }
 
 // ActionKind is what an Action does.
@@ -404,11 +436,7 @@ func (o *operation) changed(dead []task) []error {
 			names, at = append(names, t.Remote), append(at, i)
 		}
 	}
-	var looks []session.Look
-	err := o.names().Try(func(s *session.Session) (err error) {
-		looks, err = s.Looks(o.ctx, names...)
-		return err
-	})
+	looks, err := o.looks(names)
 	for i, n := range at {
 		was := dead[n].removes
 		switch {

@@ -14,12 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/corexalgo/ftpclient/internal/dircache"
 	"github.com/corexalgo/ftpclient/internal/join"
 	"github.com/corexalgo/ftpclient/internal/localfs"
-	"github.com/corexalgo/ftpclient/internal/mirror"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/safepath"
@@ -390,13 +387,14 @@ func (b *batch) sharpened(server, dir string, tasks func(*operation) iter.Seq[ta
 	}
 }
 
-// maybeSame tells whether only the exact time can show that the file is the same on both sides.
+// maybeSame tells whether only the exact time can show that the file is the same on both sides. That of a listing may be of another zone
+// than it is read as.
 func (t *task) maybeSame() bool {
 	if t.listed == nil || t.err != nil || t.skip != "" || t.act != nil || t.listed.exact() {
 		return false
 	}
 	info, err := os.Lstat(t.Local)
-	return err == nil && info.Size() == t.listed.Size && mirror.Covers(t.listed.ModTime, t.listed.TimePrecision, info.ModTime())
+	return err == nil && info.Size() == t.listed.Size
 }
 
 // sharpen asks for exact times. Where they cannot be had, each file is asked about by itself.
@@ -419,32 +417,22 @@ func sharpen(op *operation, tasks []task) {
 	}
 }
 
-// sameContent compares digests, several files at a time.
-func (o *operation) sameContent(rels []string, remote, local func(string) string) ([]bool, error) {
-	same := make([]bool, len(rels))
-	var group errgroup.Group
-	group.SetLimit(max(1, min(4, o.srv.cfg.MaxConns)))
-	for i, rel := range rels {
-		group.Go(func() error {
-			_, err := o.c.Verify(o.ctx, o.srv.name, remote(rel), local(rel), VerifyHash)
-			if same[i] = err == nil; errors.Is(err, ErrMismatch) {
-				return nil
-			}
-			return err
-		})
-	}
-	return same, group.Wait()
-}
-
 // times asks for exact modification times, many in one round trip.
 func (o *operation) times(names []string) (times []time.Time, err error) {
-	_, err = o.try(o.c.retry, func(context.Context, int) (bool, error) {
-		return false, o.use(func(s *session.Session) error {
-			times, err = s.Times(o.ctx, names)
-			return err
-		})
+	err = o.names().Try(func(s *session.Session) (err error) {
+		times, err = s.Times(o.ctx, names)
+		return err
 	})
 	return times, err
+}
+
+// looks asks for sizes and times, many in one round trip.
+func (o *operation) looks(names []string) (looks []session.Look, err error) {
+	err = o.names().Try(func(s *session.Session) (err error) {
+		looks, err = s.Looks(o.ctx, names...)
+		return err
+	})
+	return looks, err
 }
 
 // remoteTree is a walk with paths below its root.

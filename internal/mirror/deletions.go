@@ -3,7 +3,6 @@ package mirror
 import (
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/safepath"
@@ -15,9 +14,6 @@ func (p *planner) keep(rel string) {
 		p.kept[dir] = struct{}{}
 	}
 }
-
-// hidden tells a name that many listings leave out.
-func hidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Contains(rel, "/.") }
 
 // spare leaves what would be deleted.
 func (p *planner) spare(s Step, reason string) {
@@ -35,7 +31,7 @@ func (p *planner) finish() {
 	for _, s := range slices.Backward(p.dead) {
 		_, stays := p.kept[s.Rel]
 		switch {
-		case !p.dots && hidden(s.Rel):
+		case !p.opts.Up && !p.dots && hidden(s.Rel):
 			p.spare(s, "may be hidden at the source")
 		case spelt(s.Rel):
 			p.spare(s, "spelt otherwise at the source")

@@ -41,6 +41,8 @@ type Options struct {
 type Questions struct {
 	// Times are the exact modification times of remote files; zero where the server does not tell.
 	Times func(rels []string) ([]time.Time, error)
+	// Unlisted are the remote files under names that no listing showed; nil where the server tells of none.
+	Unlisted func(rels []string) ([]*Node, error)
 	// Same tells of each file whether both sides have the same content.
 	Same func(rels []string) ([]bool, error)
 }
@@ -93,6 +95,7 @@ type planner struct {
 	names  safepath.Siblings   // of the source, where they become local ones
 	passed safepath.Collisions // paths of the source that are skipped, or not included
 	dots   bool                // the remote tree has names that begin with a dot
+	hiders map[string]struct{} // directories in which the server has what it does not list
 	closed string              // a path below which nothing is done; "": none
 	fatal  error
 
@@ -101,8 +104,8 @@ type planner struct {
 
 // A doubt is a file whose sizes are equal.
 type doubt struct {
-	at    int // index of its Step, made in case it is needed
-	local time.Time
+	at            int // index of its Step, made in case it is needed
+	remote, local *Node
 }
 
 // doubtful is how many doubts are settled at a time.
@@ -110,9 +113,9 @@ const doubtful = 256
 
 // Make compares the trees. A source that cannot be read at all, and any question that fails, is an error.
 func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) (Plan, error) {
-	p := &planner{opts: opts, ask: ask, dots: opts.ListsHidden || opts.Up, kept: map[string]struct{}{}}
+	p := &planner{opts: opts, ask: ask, dots: opts.ListsHidden, kept: map[string]struct{}{}, hiders: map[string]struct{}{}}
 	p.passed.Folding, p.names.Folding = safepath.FoldNames, opts.Folding
-	for pair := range join.Trees(remote, local, p.fault) {
+	for pair := range p.completed(join.Trees(remote, local, p.fault)) {
 		if p.fatal != nil {
 			break
 		}
@@ -128,6 +131,7 @@ func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) 
 		p.fatal = p.unread()
 	}
 	p.settle()
+	p.plan.Steps = slices.DeleteFunc(p.plan.Steps, p.makesHider)
 	p.finish()
 	return p.plan, p.fatal
 }
@@ -177,7 +181,6 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 	}
 	rel := pair.Path
 	p.left, p.right = p.left || pair.Left != nil, p.right || pair.Right != nil
-	p.dots = p.dots || pair.Left != nil && hidden(rel)
 	if p.excludes(rel) || !p.includes(rel, from, to) {
 		p.keep(rel)
 		return
@@ -209,15 +212,13 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 	case p.opts.Compare == Size:
 		p.plan.Unchanged++
 	case p.opts.Compare == Hash:
-		p.doubt(rel, from, pair.Right, "content differs")
-	case from.ModTime.IsZero() || to.ModTime.IsZero():
-		p.add(rel, from, "time unknown")
-	case !Covers(pair.Left.ModTime, pair.Left.Precision, pair.Right.ModTime):
-		p.add(rel, from, older(from.ModTime, to.ModTime))
-	case Exact(pair.Left.Precision):
+		p.doubt(rel, from, pair, "content differs")
+	case !exact(pair.Left.Precision): // and perhaps of another zone than it is read as
+		p.doubt(rel, from, pair, "time differs")
+	case sameTime(pair.Left, pair.Right):
 		p.plan.Unchanged++
 	default:
-		p.doubt(rel, from, pair.Right, "time differs")
+		p.add(rel, from, differs(from, to))
 	}
 }
 
@@ -235,23 +236,30 @@ func (p *planner) misnamed(rel string) (reason string, err error) {
 	return "", nil
 }
 
-func older(from, to time.Time) string {
-	if from.After(to) {
+// differs is how the times of two files do.
+func differs(from, to *Node) string {
+	switch {
+	case from.ModTime.IsZero() || to.ModTime.IsZero():
+		return "time unknown"
+	case from.ModTime.After(to.ModTime):
 		return "newer"
 	}
 	return "older"
 }
 
-// Exact tells a time that is known to the second.
-func Exact(precision time.Duration) bool { return precision > 0 && precision <= time.Second }
+// exact tells a time that is known to the second.
+func exact(precision time.Duration) bool { return precision > 0 && precision <= time.Second }
 
-// Covers tells whether t may be what was listed, as exactly as the listing tells it.
-func Covers(listed time.Time, precision time.Duration, t time.Time) bool {
-	if precision <= time.Second {
-		return listed.Truncate(time.Second).Equal(t.Truncate(time.Second))
+// sameTime tells whether the local time may be the remote one, as exactly as the server tells that.
+func sameTime(remote, local *Node) bool {
+	if remote.ModTime.IsZero() || local.ModTime.IsZero() {
+		return false
 	}
-	since := t.Sub(listed)
-	return since >= 0 && since < precision
+	if remote.Precision <= time.Second {
+		return remote.ModTime.Truncate(time.Second).Equal(local.ModTime.Truncate(time.Second))
+	}
+	since := local.ModTime.Sub(remote.ModTime)
+	return since >= 0 && since < remote.Precision
 }
 
 // excludes applies Exclude. What an unfinished transfer keeps is nobody else's.
@@ -309,8 +317,8 @@ func (p *planner) skip(rel string, from *Node, reason string) {
 }
 
 // doubt makes a Step for the file, in case it turns out to differ.
-func (p *planner) doubt(rel string, from, local *Node, reason string) {
-	p.doubts = append(p.doubts, doubt{len(p.plan.Steps), local.ModTime})
+func (p *planner) doubt(rel string, from *Node, pair join.Pair[Node, Node], reason string) {
+	p.doubts = append(p.doubts, doubt{len(p.plan.Steps), pair.Left, pair.Right})
 	p.add(rel, from, reason)
 }
 
@@ -347,7 +355,7 @@ func (p *planner) settle() {
 	p.plan.Steps, p.doubts = kept, p.doubts[:0]
 }
 
-// sameTimes asks for the times that a listing told to the minute or the day.
+// sameTimes asks for the times that a listing did not tell to the second.
 func (p *planner) sameTimes(rels []string) ([]bool, error) {
 	times, err := p.ask.Times(rels)
 	if err != nil {
@@ -355,13 +363,16 @@ func (p *planner) sameTimes(rels []string) ([]bool, error) {
 	}
 	same := make([]bool, len(rels))
 	for i, d := range p.doubts {
-		// A server that does not tell a file's time by itself has told all it knows.
-		same[i] = times[i].IsZero() || Covers(times[i], time.Second, d.local)
-		from, to := times[i], d.local
+		remote := *d.remote
+		if !times[i].IsZero() { // else the server has told all that it knows
+			remote.ModTime, remote.Precision = times[i], time.Second
+		}
+		same[i] = sameTime(&remote, d.local)
+		from, to := &remote, d.local
 		if p.opts.Up {
 			from, to = to, from
 		}
-		p.plan.Steps[d.at].Reason = older(from, to)
+		p.plan.Steps[d.at].Reason = differs(from, to)
 	}
 	return same, nil
 }

@@ -68,9 +68,11 @@ func TestTimesAreComparedAsExactlyAsTheServerTellsThem(t *testing.T) {
 		{"minute, equal", time.Minute, 42 * time.Second, 42 * time.Second, "", 1},
 		{"minute, the exact time differs", time.Minute, 42 * time.Second, 43 * time.Second, "newer", 1},
 		{"minute, no exact time", time.Minute, 42 * time.Second, -1, "", 1},
-		{"minute, another one", time.Minute, 61 * time.Second, 0, "older", 0},
+		{"minute, another one", time.Minute, 61 * time.Second, 0, "older", 1},
+		{"minute, another zone", time.Minute, 3*time.Hour + 42*time.Second, 3*time.Hour + 42*time.Second, "", 1},
+		{"minute, another one, no exact time", time.Minute, 61 * time.Second, -1, "older", 1},
 		{"day, equal", day, 5 * time.Hour, 5 * time.Hour, "", 1},
-		{"day, before it", day, -time.Second, 0, "newer", 0},
+		{"day, before it", day, -time.Second, 0, "newer", 1},
 	} {
 		exact := noon.Add(c.exact)
 		if c.exact < 0 {
@@ -82,8 +84,10 @@ func TestTimesAreComparedAsExactlyAsTheServerTellsThem(t *testing.T) {
 	}
 	reason, _ := one(t, true, file("f", 1, noon, time.Second), file("f", 1, noon.Add(time.Hour), 0), noon)
 	assert.Equal(t, "newer", reason, "up: the local file is the source")
-	reason, _ = one(t, false, file("f", 1, time.Time{}, 0), file("f", 1, noon, 0), noon)
+	reason, _ = one(t, false, file("f", 1, time.Time{}, 0), file("f", 1, noon, 0), time.Time{})
 	assert.Equal(t, "time unknown", reason)
+	reason, _ = one(t, false, file("f", 1, time.Time{}, 0), file("f", 1, noon, 0), noon)
+	assert.Empty(t, reason, "not in the listing")
 	reason, _ = one(t, false, file("f", -1, noon, time.Second), file("f", 1, noon, 0), noon)
 	assert.Equal(t, "size differs", reason, "in doubt it is copied")
 }
@@ -229,4 +233,39 @@ func TestTheSizeOfALinkIsUnknown(t *testing.T) {
 	require.Len(t, plan.Steps, 1)
 	assert.Equal(t, mirror.Delete, plan.Steps[0].Kind)
 	assert.EqualValues(t, -1, plan.Steps[0].Size, "SIZE tells that of what it leads to")
+}
+
+func TestOnlyWhatMayBeHiddenIsAskedFor(t *testing.T) {
+	dir := func(path string) item { return item{Path: path, Value: mirror.Node{Mode: fs.ModeDir}} }
+	f := func(path string) item { return file(path, 1, noon, time.Second) }
+	for what, c := range map[string]struct {
+		remote []item
+		opts   mirror.Options
+		asked  []string
+	}{
+		"hidden":            {[]item{f("seen")}, mirror.Options{Up: true}, []string{".0", ".d/f", "d/.x"}},
+		"included, and not": {nil, mirror.Options{Up: true, Include: []string{"*"}, Exclude: []string{".d"}}, []string{".0"}},
+		"listed":            {[]item{dir("d"), f("d/.shown")}, mirror.Options{Up: true}, nil},
+		"asked to list":     {nil, mirror.Options{Up: true, ListsHidden: true}, nil},
+		"down":              {nil, mirror.Options{}, nil},
+	} {
+		var asked []string
+		local := tree(f(".0"), dir(".d"), f(".d/f"), dir("d"), f("d/.x"), f("d/f"))
+		plan, err := mirror.Make(tree(c.remote...), local, c.opts, mirror.Questions{Unlisted: func(rels []string) ([]*mirror.Node, error) {
+			asked = append(asked, rels...)
+			found := make([]*mirror.Node, len(rels))
+			found[0] = &mirror.Node{Size: 2}
+			return found, nil
+		}})
+		require.NoError(t, err)
+		assert.Equal(t, c.asked, asked, what)
+		if len(asked) > 0 {
+			assert.Equal(t, "size differs", plan.Steps[0].Reason, what)
+		}
+	}
+	lost := errors.New("lost")
+	_, err := mirror.Make(tree(), tree(f(".0")), mirror.Options{Up: true}, mirror.Questions{
+		Unlisted: func([]string) ([]*mirror.Node, error) { return nil, lost },
+	})
+	require.ErrorIs(t, err, lost)
 }
