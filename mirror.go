@@ -205,8 +205,8 @@ type PlanFault struct {
 }
 
 // A Plan says what makes one folder like another: look at it, take Actions out, Apply it. It can be written as JSON and read
-// back. Reasons are "missing", "size differs", "newer", "older", "time unknown", "content differs", "type changed…", "deleted
-// at the source", "spelt otherwise at the source", "excluded in another spelling", "may be hidden at the source", "unsafe
+// back. Reasons are "missing", "size differs", "newer", "older", "time unknown", "content differs", "type changed…", "type
+// unknown…", "deleted at the source", "spelt otherwise at the source", "excluded in another spelling", "may be hidden at the source", "unsafe
 // name", "name collision", "symbolic link" and "special file"; of a time it is the source's that is newer or older.
 type Plan struct {
 	Server     string      `json:"server"`
@@ -480,7 +480,10 @@ func (o *operation) remoteNodes(dir string, opts *WalkOptions) iter.Seq[join.Ite
 	return func(yield func(join.Item[mirror.Node]) bool) {
 		for item := range o.remoteTree(dir, opts) {
 			e := item.Value
-			n := mirror.Node{Mode: e.Mode &^ fs.ModeIrregular, Size: e.Size, ModTime: e.ModTime, Precision: e.TimePrecision}
+			n := mirror.Node{
+				Mode: e.Mode &^ fs.ModeIrregular, Untyped: e.Mode&fs.ModeIrregular != 0,
+				Size: e.Size, ModTime: e.ModTime, Precision: e.TimePrecision,
+			}
 			if !yield(join.Item[mirror.Node]{Path: item.Path, Value: n, Err: item.Err}) {
 				return
 			}

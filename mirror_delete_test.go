@@ -87,3 +87,21 @@ func TestDeletionsEndWithTheirContext(t *testing.T) {
 	assert.LessOrEqual(t, result.Failed, 64, "what was not asked for is not tried")
 	assert.NotEmpty(t, grown(t, filepath.Join(srv.Dir(), "there")))
 }
+
+func TestAFolderIsNotDeletedForANameOfUnknownType(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{ListOnDataLines: func(_, arg string) []byte {
+		return []byte("type=file;size=1;modify=20260304050607; f\r\nsize=4096;modify=20260304050607; d\r\n")
+	}})
+	put(t, srv, "there/f", []byte("f"))
+	put(t, srv, "there/d/g", []byte("g"))
+	local := t.TempDir()
+	for _, name := range []string{"d/mine", "d/deep/mine", "surplus"} {
+		require.NoError(t, writeAll(filepath.Join(local, name), "mine"))
+	}
+	plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(directions[0], deletes))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"skip d: type unknown: a directory is in the way", "copy f: missing", "delete surplus: deleted at the source"}, steps(plan))
+	_, err = client.Apply(t.Context(), plan, nil)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"d/mine": "mine", "d/deep/mine": "mine", "f": "f"}, grown(t, local))
+}

@@ -2,6 +2,7 @@ package ftpclient_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,12 +27,12 @@ func lists(dir string, ahead time.Duration, hides bool) func(cmd, arg string) []
 				continue
 			}
 			if cmd == "MLSD" {
-				rows = fmt.Appendf(rows, "type=%s;size=%d;modify=%s; %s\r\n", map[bool]string{true: "dir", false: "file"}[e.IsDir()],
-					info.Size(), info.ModTime().UTC().Format("20060102150405"), e.Name())
+				kind := map[fs.FileMode]string{fs.ModeDir: "dir", 0: "file", fs.ModeSymlink: "OS.unix=symlink"}[e.Type()]
+				rows = fmt.Appendf(rows, "type=%s;size=%d;modify=%s; %s\r\n", kind, info.Size(), info.ModTime().UTC().Format("20060102150405"), e.Name())
 				continue
 			}
-			rows = fmt.Appendf(rows, "%srw-r--r-- 1 u g %d %s %s\r\n", map[bool]string{true: "d", false: "-"}[e.IsDir()],
-				info.Size(), info.ModTime().UTC().Add(ahead).Format("Jan _2 15:04"), e.Name())
+			kind := map[fs.FileMode]string{fs.ModeDir: "d", 0: "-", fs.ModeSymlink: "l"}[e.Type()]
+			rows = fmt.Appendf(rows, "%srw-r--r-- 1 u g %d %s %s\r\n", kind, info.Size(), info.ModTime().UTC().Add(ahead).Format("Jan _2 15:04"), e.Name())
 		}
 		return rows
 	}

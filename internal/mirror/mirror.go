@@ -49,7 +49,8 @@ type Questions struct {
 
 // A Node is what one of the trees has under a path.
 type Node struct {
-	Mode      fs.FileMode
+	Mode      fs.FileMode // a file's where the server tells of no type
+	Untyped   bool        // the server told of no type
 	Size      int64
 	ModTime   time.Time     // zero unknown
 	Precision time.Duration // of ModTime
@@ -201,6 +202,8 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 		p.skip(rel, from, kindName(from.Mode))
 	case to == nil:
 		p.add(rel, from, missing)
+	case from.Untyped && to.Mode.IsDir(): // which it may be, too: nobody has looked into it
+		p.skip(rel, from, "type unknown: a directory is in the way")
 	case from.Mode.Type() != to.Mode.Type() && !p.opts.Delete:
 		p.skip(rel, from, "type changed: a "+kindName(to.Mode)+" is in the way")
 	case from.Mode.Type() != to.Mode.Type():
