@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -86,6 +87,24 @@ func TestDeletionsEndWithTheirContext(t *testing.T) {
 	assert.Len(t, result.Failures, result.Failed)
 	assert.LessOrEqual(t, result.Failed, 64, "what was not asked for is not tried")
 	assert.NotEmpty(t, grown(t, filepath.Join(srv.Dir(), "there")))
+}
+
+func TestAFileThatWasEditedSinceIsNotDeletedWhereListingsTellMinutes(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{NoMLSD: true}, oneConnection)
+	put(t, srv, "there/dir/left", nil)
+	for i := range 100 {
+		put(t, srv, fmt.Sprintf("there/f%02d", i), []byte("old text"))
+	}
+	srv.ResetStats()
+	plan, err := client.PlanMirror(t.Context(), "srv", "there", t.TempDir(), mirrorOf(directions[1], deletes))
+	require.NoError(t, err)
+	assert.Less(t, srv.Stats().RoundTrips, 20)
+	put(t, srv, "there/f42", []byte("new text"))
+	age(t, filepath.Join(srv.Dir(), "there"), "f42", -2*time.Second)
+	result, err := client.Apply(t.Context(), plan, nil)
+	require.ErrorContains(t, err, "changed since")
+	assert.Equal(t, [2]int{100, 1}, [2]int{result.Deleted, result.Failed})
+	assert.Equal(t, map[string]string{"f42": "new text", "dir/": ""}, grown(t, filepath.Join(srv.Dir(), "there")))
 }
 
 func TestAFolderIsNotDeletedForANameOfUnknownType(t *testing.T) {

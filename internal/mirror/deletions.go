@@ -24,7 +24,7 @@ func (p *planner) spare(s Step, reason string) {
 
 // finish puts the deletions last, what is in a directory before it.
 func (p *planner) finish() {
-	if p.plan.Incomplete || len(p.dead) == 0 {
+	if p.plan.Incomplete || len(p.dead) == 0 || p.fatal != nil {
 		return
 	}
 	spelt, excluded := p.spellings(), fold(p.opts.Exclude)
@@ -39,6 +39,30 @@ func (p *planner) finish() {
 			p.spare(s, "excluded in another spelling")
 		case !stays:
 			p.plan.Steps = append(p.plan.Steps, s)
+		}
+	}
+	p.date()
+}
+
+// date asks for the times of the remote files to delete that were not told to the second, by which an edit until then shows.
+func (p *planner) date() {
+	var undated []int
+	for i, s := range p.plan.Steps {
+		if p.opts.Up && s.Kind == Delete && s.ModTime.IsZero() && !s.IsDir && s.Size >= 0 {
+			undated = append(undated, i)
+		}
+	}
+	for some := range slices.Chunk(undated, doubtful) {
+		rels := make([]string, len(some))
+		for i, at := range some {
+			rels[i] = p.plan.Steps[at].Rel
+		}
+		times, err := p.ask.Times(rels)
+		if p.fatal = err; err != nil {
+			return
+		}
+		for i, at := range some {
+			p.plan.Steps[at].ModTime = times[i]
 		}
 	}
 }
