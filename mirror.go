@@ -431,9 +431,26 @@ func (o *operation) changed(dead []task) []error {
 	errs := make([]error, len(dead))
 	var names []string
 	var at []int
+	links := map[string][]int{} // by their directory
 	for i, t := range dead {
-		if !t.removes.IsDir {
+		switch dir, _ := remotefs.Split(t.Remote); {
+		case t.removes.IsDir:
+		case t.removes.Size < 0:
+			links[dir] = append(links[dir], i)
+		default:
 			names, at = append(names, t.Remote), append(at, i)
+		}
+	}
+	for dir, some := range links { // SIZE and MDTM are of what they lead to
+		entries, _, err := o.readDir(o.ctx, dir, nil)
+		for _, i := range some {
+			_, name := remotefs.Split(dead[i].Remote)
+			switch n := slices.IndexFunc(entries, func(e Entry) bool { return e.Name == name }); {
+			case err != nil && !errors.Is(err, fs.ErrNotExist):
+				errs[i] = err
+			case n >= 0 && entries[n].Size >= 0 && entries[n].Mode.IsRegular():
+				errs[i] = errChangedSince
+			}
 		}
 	}
 	looks, err := o.looks(names)

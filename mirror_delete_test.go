@@ -89,6 +89,33 @@ func TestDeletionsEndWithTheirContext(t *testing.T) {
 	assert.NotEmpty(t, grown(t, filepath.Join(srv.Dir(), "there")))
 }
 
+func TestAFileInPlaceOfALinkOnTheServerIsNotDeletedForIt(t *testing.T) {
+	for _, noMLSD := range []bool{false, true} {
+		dir, local := t.TempDir(), t.TempDir()
+		srv, client := serve(t, ftptest.Options{Dir: dir, NoMLSD: noMLSD, ListOnDataLines: lists(dir, 0, false)})
+		there := filepath.Join(dir, "there")
+		put(t, srv, "there/sub/f", []byte("f"))
+		for _, name := range []string{"link", "sub/link", "sub/same"} {
+			require.NoError(t, os.Symlink("f", filepath.Join(there, name)))
+		}
+		plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(directions[1], deletes))
+		require.NoError(t, err)
+		require.Len(t, plan.Actions, 5)
+		for _, name := range []string{"link", "sub/link"} {
+			require.NoError(t, os.Remove(filepath.Join(there, name)))
+			require.NoError(t, os.WriteFile(filepath.Join(there, name), []byte("a file by now"), 0o600))
+		}
+		result, err := client.Apply(t.Context(), plan, nil)
+		require.ErrorContains(t, err, "changed since")
+		assert.Equal(t, [2]int{2, 2}, [2]int{result.Deleted, result.Failed})
+		assert.Equal(t, map[string]string{"link": "a file by now", "sub/link": "a file by now"}, grown(t, there))
+
+		require.NoError(t, os.RemoveAll(there))
+		_, err = client.Apply(t.Context(), plan, nil)
+		require.NoError(t, err, "all is gone")
+	}
+}
+
 func TestAFileThatWasEditedSinceIsNotDeletedWhereListingsTellMinutes(t *testing.T) {
 	srv, client := serve(t, ftptest.Options{NoMLSD: true}, oneConnection)
 	put(t, srv, "there/dir/left", nil)
