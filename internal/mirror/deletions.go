@@ -3,6 +3,7 @@ package mirror
 import (
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/safepath"
@@ -74,16 +75,30 @@ func (p *planner) spellings() func(rel string) bool {
 	written := safepath.Collisions{Folding: safepath.FoldNames}
 	for _, s := range p.plan.Steps {
 		if s.Reason == missing {
-			written.Add(s.Rel)
+			written.Add(bare(s.Rel))
 		}
 	}
 	return func(rel string) bool {
-		_, again := written.Find(rel)
-		return again || within(rel, func(name string) bool {
+		_, again := written.Find(bare(rel))
+		return again || within(bare(rel), func(name string) bool {
 			_, passed := p.passed.Find(name)
 			return passed
 		})
 	}
+}
+
+// bare is a path without the dots and blanks that Windows, and so a server on it, leaves off at the end of each name.
+func bare(rel string) string {
+	if !strings.ContainsAny(rel, ". ") { // mostly
+		return rel
+	}
+	names := strings.Split(rel, "/")
+	for i, name := range names {
+		if short := strings.TrimRight(name, ". "); short != "" {
+			names[i] = short
+		}
+	}
+	return strings.Join(names, "/")
 }
 
 // within asks of a path, and of the directories above it, until one is.

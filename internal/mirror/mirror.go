@@ -280,7 +280,7 @@ func (p *planner) includes(rel string, from, to *Node) bool {
 		return true
 	}
 	if from != nil && p.opts.Delete {
-		p.passed.Add(rel)
+		p.passed.Add(bare(rel))
 	}
 	return false
 }
@@ -314,7 +314,7 @@ func (p *planner) add(rel string, from *Node, reason string) {
 func (p *planner) skip(rel string, from *Node, reason string) {
 	p.plan.Steps = append(p.plan.Steps, step(Skip, rel, from, reason))
 	p.closed = rel
-	p.passed.Add(rel)
+	p.passed.Add(bare(rel))
 	p.kept[rel] = struct{}{}
 	p.keep(rel)
 }
