@@ -180,16 +180,18 @@ func (r *remover) remove(names []*doomed) (empty []*doomed) {
 	for i, d := range names {
 		asked[i] = d.Removal
 	}
-	errs, ended := r.sweep.each(r.op, asked)
+	g, ended := r.sweep.each(r.op, asked)
+	for i, err := range g.errs {
+		if err != nil {
+			r.fault(r.wrap(names[i].Name, err))
+		}
+	}
 	if ended != nil {
 		r.end(ended)
 		return nil
 	}
 	for i, d := range names {
-		if errs[i] != nil {
-			r.fault(r.wrap(d.Name, errs[i]))
-		}
-		if e := d.in.release(errs[i] == nil); e != nil {
+		if e := d.in.release(g.errs[i] == nil); e != nil {
 			empty = append(empty, e)
 		}
 	}

@@ -27,20 +27,25 @@ type group struct {
 	sweep *Sweep
 	names []session.Removal
 	fates []fate
-	errs  []error
+	errs  []error // of the names that failed
 }
 
 // Remove removes names, in their order, none of them a root or a directory above. It tells of each why it may still be there; nil: it is
 // not, and perhaps never was.
 func (w *Sweep) Remove(op *Op, names []session.Removal) []error {
-	errs, _ := w.each(op, names) // why it ended is the error of each name that it left
-	return errs
+	g, ended := w.each(op, names)
+	for i, f := range g.fates {
+		if ended != nil && (f == unknown || f == refused) {
+			g.errs[i] = ended
+		}
+	}
+	return g.errs
 }
 
 // each removes names. A name at which connections are lost for good is given up, and the others go on; without any connection nothing
-// does: ended is why, and the error of all that is not known to be removed.
-func (w *Sweep) each(op *Op, names []session.Removal) (errs []error, ended error) {
-	g := &group{op, w, names, make([]fate, len(names)), make([]error, len(names))}
+// does, and ended is why.
+func (w *Sweep) each(op *Op, names []session.Removal) (g *group, ended error) {
+	g = &group{op, w, names, make([]fate, len(names)), make([]error, len(names))}
 	answered, interrupted := 0, false
 	for answered < len(names) {
 		connected := false
@@ -55,12 +60,7 @@ func (w *Sweep) each(op *Op, names []session.Removal) (errs []error, ended error
 			break
 		}
 		if !connected || op.Ctx.Err() != nil {
-			for i, f := range g.fates {
-				if f == unknown || f == refused {
-					g.errs[i] = err
-				}
-			}
-			return g.errs, err
+			return g, err
 		}
 		g.fates[answered], g.errs[answered] = failed, err
 		answered++
@@ -73,7 +73,7 @@ func (w *Sweep) each(op *Op, names []session.Removal) (errs []error, ended error
 			g.errs[i] = op.removeKnown(name)
 		}
 	}
-	return g.errs, nil
+	return g, nil
 }
 
 // ask asks for the names that were not answered for, together, or one by one, once a connection was lost in that, or where that happens
