@@ -16,8 +16,11 @@ func (p *planner) keep(rel string) {
 	}
 }
 
-// spare leaves what would be deleted.
+// spare leaves what would be deleted, and puts nothing else in its place.
 func (p *planner) spare(s Step, reason string) {
+	if s.Reason == typeChanged {
+		p.blocked[s.Rel] = struct{}{}
+	}
 	s.Kind, s.Reason, s.ModTime = Skip, reason, time.Time{}
 	p.plan.Steps = append(p.plan.Steps, s)
 	p.keep(s.Rel)
@@ -25,13 +28,16 @@ func (p *planner) spare(s Step, reason string) {
 
 // finish puts the deletions last, what is in a directory before it.
 func (p *planner) finish() {
-	if p.plan.Incomplete || len(p.dead) == 0 || p.fatal != nil {
+	if len(p.dead) == 0 || p.fatal != nil {
 		return
 	}
 	spelt, excluded := p.spellings(), fold(p.opts.Exclude)
 	for _, s := range slices.Backward(p.dead) {
 		_, stays := p.kept[s.Rel]
 		switch {
+		case p.plan.Incomplete && s.Reason != typeChanged:
+		case p.plan.Incomplete:
+			p.spare(s, "type changed: nothing is deleted, as not everything was read")
 		case !p.opts.Up && !p.dots && hidden(s.Rel):
 			p.spare(s, "may be hidden at the source")
 		case spelt(s.Rel):
@@ -40,8 +46,13 @@ func (p *planner) finish() {
 			p.spare(s, "excluded in another spelling")
 		case !stays:
 			p.plan.Steps = append(p.plan.Steps, s)
+		case s.Reason == typeChanged:
+			p.spare(s, "type changed: a directory of which something stays is in the way")
 		}
 	}
+	p.plan.Steps = slices.DeleteFunc(p.plan.Steps, func(s Step) bool {
+		return s.Kind != Skip && within(s.Rel, func(name string) bool { _, blocked := p.blocked[name]; return blocked })
+	})
 	p.date()
 }
 

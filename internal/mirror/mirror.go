@@ -97,8 +97,10 @@ type planner struct {
 	passed safepath.Collisions // paths of the source that are skipped, or not included
 	dots   bool                // the remote tree has names that begin with a dot
 	hiders map[string]struct{} // directories in which the server has what it does not list
-	closed string              // a path below which nothing is done; "": none
-	fatal  error
+
+	blocked map[string]struct{} // what stays although the source has something else there
+	closed  string              // a path below which nothing is done; "": none
+	fatal   error
 
 	left, right bool // something of that tree was seen
 }
@@ -114,7 +116,7 @@ const doubtful = 256
 
 // Make compares the trees. A source that cannot be read at all, and any question that fails, is an error.
 func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) (Plan, error) {
-	p := &planner{opts: opts, ask: ask, dots: opts.ListsHidden, kept: map[string]struct{}{}, hiders: map[string]struct{}{}}
+	p := &planner{opts: opts, ask: ask, dots: opts.ListsHidden, kept: map[string]struct{}{}, hiders: map[string]struct{}{}, blocked: map[string]struct{}{}}
 	p.passed.Folding, p.names.Folding = safepath.FoldNames, opts.Folding
 	for pair := range p.completed(join.Trees(remote, local, p.fault)) {
 		if p.fatal != nil {
@@ -172,7 +174,11 @@ func kindName(mode fs.FileMode) string {
 	return "special file"
 }
 
-const missing = "missing" // a reason
+// Reasons.
+const (
+	missing     = "missing"
+	typeChanged = "type changed"
+)
 
 // compare decides what becomes of one path.
 func (p *planner) compare(pair join.Pair[Node, Node]) {
@@ -205,10 +211,10 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 	case from.Untyped && to.Mode.IsDir(): // which it may be, too: nobody has looked into it
 		p.skip(rel, from, "type unknown: a directory is in the way")
 	case from.Mode.Type() != to.Mode.Type() && !p.opts.Delete:
-		p.skip(rel, from, "type changed: a "+kindName(to.Mode)+" is in the way")
+		p.skip(rel, from, typeChanged+": a "+kindName(to.Mode)+" is in the way")
 	case from.Mode.Type() != to.Mode.Type():
-		p.dead = append(p.dead, step(Delete, rel, to, "type changed"))
-		p.add(rel, from, "type changed")
+		p.dead = append(p.dead, step(Delete, rel, to, typeChanged))
+		p.add(rel, from, typeChanged)
 	case from.Mode.IsDir():
 	case from.Size != to.Size:
 		p.add(rel, from, "size differs")

@@ -285,3 +285,44 @@ func TestWhatWindowsMakesOfANameIsNotDeletedForIt(t *testing.T) {
 	}
 	assert.Equal(t, []string{"dir/gone", "b.", ".../y", "..."}, deletions)
 }
+
+func TestNothingIsDeletedToMakeRoomWhereThereIsNone(t *testing.T) {
+	dir := func(path string) item { return item{Path: path, Value: mirror.Node{Mode: fs.ModeDir}} }
+	f := func(path string) item { return file(path, 1, noon, time.Second) }
+	for what, c := range map[string]struct {
+		source, target []item
+		exclude        []string
+		want           []string
+	}{
+		"excluded": {
+			[]item{f("d")}, []item{dir("d"), f("d/a"), f("d/keep"), f("e")}, []string{"d/keep"},
+			[]string{"skip d: type changed: a directory of which something stays is in the way", "delete e: deleted at the source"},
+		},
+		"in another spelling": {
+			[]item{dir("d"), f("d/a")}, []item{f("d"), f("e")}, []string{"D"},
+			[]string{"delete e: deleted at the source", "skip d: excluded in another spelling"},
+		},
+		"not all was read": {
+			[]item{f("d"), {Path: "x", Err: errors.New("no")}}, []item{dir("d"), f("d/a"), f("e")}, nil,
+			[]string{"skip d: type changed: nothing is deleted, as not everything was read"},
+		},
+		"room for it": {
+			[]item{f("d")}, []item{dir("d"), f("d/a")}, nil,
+			[]string{"copy d: type changed", "delete d/a: deleted at the source", "delete d: type changed"},
+		},
+	} {
+		for _, up := range []bool{false, true} {
+			remote, local := tree(c.source...), tree(c.target...)
+			if up {
+				remote, local = local, remote
+			}
+			plan, err := mirror.Make(remote, local, mirror.Options{Up: up, Delete: true, Exclude: c.exclude}, mirror.Questions{})
+			require.NoError(t, err)
+			var got []string
+			for _, s := range plan.Steps {
+				got = append(got, []string{"copy", "mkdir", "delete", "skip"}[s.Kind]+" "+s.Rel+": "+s.Reason)
+			}
+			assert.ElementsMatch(t, c.want, got, what)
+		}
+	}
+}
