@@ -295,19 +295,27 @@ func TestNothingIsDeletedToMakeRoomWhereThereIsNone(t *testing.T) {
 		want           []string
 	}{
 		"excluded": {
-			[]item{f("d")}, []item{dir("d"), f("d/a"), f("d/keep"), f("e")}, []string{"d/keep"},
+			[]item{f("d")},
+			[]item{dir("d"), f("d/a"), f("d/keep"), f("e")},
+			[]string{"d/keep"},
 			[]string{"skip d: type changed: a directory of which something stays is in the way", "delete e: deleted at the source"},
 		},
 		"in another spelling": {
-			[]item{dir("d"), f("d/a")}, []item{f("d"), f("e")}, []string{"D"},
+			[]item{dir("d"), f("d/a")},
+			[]item{f("d"), f("e")},
+			[]string{"D"},
 			[]string{"delete e: deleted at the source", "skip d: excluded in another spelling"},
 		},
 		"not all was read": {
-			[]item{f("d"), {Path: "x", Err: errors.New("no")}}, []item{dir("d"), f("d/a"), f("e")}, nil,
+			[]item{f("d"), {Path: "x", Err: errors.New("no")}},
+			[]item{dir("d"), f("d/a"), f("e")},
+			nil,
 			[]string{"skip d: type changed: nothing is deleted, as not everything was read"},
 		},
 		"room for it": {
-			[]item{f("d")}, []item{dir("d"), f("d/a")}, nil,
+			[]item{f("d")},
+			[]item{dir("d"), f("d/a")},
+			nil,
 			[]string{"copy d: type changed", "delete d/a: deleted at the source", "delete d: type changed"},
 		},
 	} {
