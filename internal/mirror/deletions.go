@@ -98,14 +98,15 @@ func (p *planner) spellings() func(rel string) bool {
 	}
 }
 
-// bare is a path without the dots and blanks that Windows, and so a server on it, leaves off at the end of each name.
+// bare is a path without what servers make of the end of a name: Windows leaves dots and blanks off, and Pure-FTPd puts an underscore in
+// a blank's place.
 func bare(rel string) string {
-	if !strings.ContainsAny(rel, ". ") { // mostly
+	if !strings.ContainsAny(rel, "._ ") { // mostly
 		return rel
 	}
 	names := strings.Split(rel, "/")
 	for i, name := range names {
-		if short := strings.TrimRight(name, ". "); short != "" {
+		if short := strings.TrimRight(name, "._ "); short != "" {
 			names[i] = short
 		}
 	}

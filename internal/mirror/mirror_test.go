@@ -270,11 +270,11 @@ func TestOnlyWhatMayBeHiddenIsAskedFor(t *testing.T) {
 	require.ErrorIs(t, err, lost)
 }
 
-func TestWhatWindowsMakesOfANameIsNotDeletedForIt(t *testing.T) {
+func TestWhatAServerMakesOfANameIsNotDeletedForIt(t *testing.T) {
 	dir := func(path string) item { return item{Path: path, Value: mirror.Node{Mode: fs.ModeDir}} }
 	f := func(path string) item { return file(path, 1, noon, time.Second) }
-	local := tree(f("a."), dir("dir. "), f("dir. /x"), f("link"), item{Path: "to.", Value: mirror.Node{Mode: fs.ModeSymlink}})
-	remote := tree(dir("..."), f(".../y"), f("A"), f("A.."), f("b."), dir("dir"), f("dir/gone"), f("dir/x"), f("link"), dir("to"), f("to/x"))
+	local := tree(f("a."), f("blank "), dir("dir. "), f("dir. /x"), f("link"), item{Path: "to.", Value: mirror.Node{Mode: fs.ModeSymlink}})
+	remote := tree(dir("..."), f(".../y"), f("A"), f("A.."), f("b."), f("blank_"), dir("dir"), f("dir/gone"), f("dir/x"), f("link"), dir("to"), f("to/x"))
 	plan, err := mirror.Make(remote, local, mirror.Options{Up: true, Delete: true}, mirror.Questions{})
 	require.NoError(t, err)
 	var deletions []string
