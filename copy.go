@@ -127,6 +127,21 @@ func (t *transfer) fetchOrigin(origin *server, remote string, size int64) (*remo
 	return &remoteSource{id: d.id, dial: dial}, nil
 }
 
+// capped is a writer of so many bytes; more are the error over.
+type capped struct {
+	w    io.Writer
+	left int64
+	over error
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	if int64(len(p)) > c.left {
+		return 0, c.over
+	}
+	c.left -= int64(len(p))
+	return c.w.Write(p)
+}
+
 // memory is a small file.
 type memory struct{ *bytes.Reader }
 

@@ -234,21 +234,6 @@ var (
 	errOtherPlace = fmt.Errorf("%w: the server does not begin where it is told to, or the remote file changed since it was opened", ErrMismatch)
 )
 
-// capped is a writer of so many bytes; more are the error over.
-type capped struct {
-	w    io.Writer
-	left int64
-	over error
-}
-
-func (c *capped) Write(p []byte) (int, error) {
-	if int64(len(p)) > c.left {
-		return 0, c.over
-	}
-	c.left -= int64(len(p))
-	return c.w.Write(p)
-}
-
 // readStream reads from the stream, which it opens if there is none. At the proved end it returns 0.
 func (f *File) readStream(p []byte) (int, error) {
 	if f.stream == nil {

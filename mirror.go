@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/corexalgo/ftpclient/internal/join"
-	"github.com/corexalgo/ftpclient/internal/localfs"
 	"github.com/corexalgo/ftpclient/internal/mirror"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
@@ -342,7 +341,7 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 		case act.Kind == ActionDelete:
 			t.removes = &act
 			switch {
-			case makesRoom(room, act.Remote):
+			case mirror.MakesRoom(room, act.Remote):
 				list = &a.first
 			case act.IsDir:
 				list = &a.deadDirs
@@ -364,16 +363,6 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 func isBelow(dir, name string) bool {
 	rel, ok := strings.CutPrefix(name, remotefs.Below(dir))
 	return ok && rel != "" && path.Clean("/"+rel) == "/"+rel
-}
-
-// makesRoom tells whether name, or a directory that it is in, gets something else in its place.
-func makesRoom(room map[string]bool, name string) bool {
-	for ; name != "." && name != "/"; name = path.Dir(name) {
-		if room[name] {
-			return true
-		}
-	}
-	return false
 }
 
 func (a *application) mkdir(remote, rel string) action {
@@ -502,21 +491,6 @@ func (o *operation) remoteNodes(dir string, opts *WalkOptions) iter.Seq[join.Ite
 				Size: e.Size, ModTime: e.ModTime, Precision: e.TimePrecision,
 			}
 			if !yield(join.Item[mirror.Node]{Path: item.Path, Value: n, Err: item.Err}) {
-				return
-			}
-		}
-	}
-}
-
-// localNodes is a local folder as a mirror compares it.
-func localNodes(ctx context.Context, dir string) iter.Seq[join.Item[mirror.Node]] {
-	return func(yield func(join.Item[mirror.Node]) bool) {
-		for e := range localfs.Walk(ctx, dir) {
-			item := join.Item[mirror.Node]{Path: e.Path, Err: e.Err}
-			if e.Info != nil {
-				item.Value = mirror.Node{Mode: e.Info.Mode(), Size: e.Info.Size(), ModTime: e.Info.ModTime()}
-			}
-			if !yield(item) {
 				return
 			}
 		}

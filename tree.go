@@ -17,6 +17,7 @@ import (
 	"github.com/corexalgo/ftpclient/internal/dircache"
 	"github.com/corexalgo/ftpclient/internal/join"
 	"github.com/corexalgo/ftpclient/internal/localfs"
+	"github.com/corexalgo/ftpclient/internal/mirror"
 	"github.com/corexalgo/ftpclient/internal/remotefs"
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/safepath"
@@ -387,8 +388,7 @@ func (b *batch) sharpened(server, dir string, tasks func(*operation) iter.Seq[ta
 	}
 }
 
-// maybeSame tells whether only the exact time can show that the file is the same on both sides. That of a listing may be of another zone
-// than it is read as.
+// maybeSame tells whether only the exact time can show that the file is the same: a listing's may be of another zone.
 func (t *task) maybeSame() bool {
 	if t.listed == nil || t.err != nil || t.skip != "" || t.act != nil || t.listed.exact() {
 		return false
@@ -413,6 +413,21 @@ func sharpen(op *operation, tasks []task) {
 	for i, t := range times {
 		if e := tasks[at[i]].listed; !t.IsZero() {
 			e.ModTime, e.TimePrecision = t, time.Second
+		}
+	}
+}
+
+// localNodes is a local folder as a mirror compares it.
+func localNodes(ctx context.Context, dir string) iter.Seq[join.Item[mirror.Node]] {
+	return func(yield func(join.Item[mirror.Node]) bool) {
+		for e := range localfs.Walk(ctx, dir) {
+			item := join.Item[mirror.Node]{Path: e.Path, Err: e.Err}
+			if e.Info != nil {
+				item.Value = mirror.Node{Mode: e.Info.Mode(), Size: e.Info.Size(), ModTime: e.Info.ModTime()}
+			}
+			if !yield(item) {
+				return
+			}
 		}
 	}
 }

@@ -130,3 +130,13 @@ func fold(patterns []string) []string {
 	}
 	return folded
 }
+
+// MakesRoom tells whether name, or a directory that it is in, gets something else in its place: room are the names that do.
+func MakesRoom(room map[string]bool, name string) bool {
+	for ; name != "." && name != "/"; name = path.Dir(name) {
+		if room[name] {
+			return true
+		}
+	}
+	return false
+}

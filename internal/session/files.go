@@ -39,12 +39,8 @@ func (s *Session) Looks(ctx context.Context, paths ...string) (looks []Look, err
 			lines = append(lines, asks...)
 		}
 		var replies []reply.Reply
-		for group := range groups(lines) {
-			some, err := s.exchange(group...)
-			if err != nil {
-				return err
-			}
-			replies = append(replies, some...)
+		if err := s.each(lines, func(r reply.Reply) { replies = append(replies, r) }); err != nil {
+			return err
 		}
 		for ; len(replies) > 1; replies = replies[2:] {
 			look, err := readLook(replies[0], replies[1])

@@ -45,3 +45,20 @@ func TestTimesAreThoseOfTheirFilesOrThereAreNone(t *testing.T) {
 		inStep(t, s, "answered")
 	}
 }
+
+func TestLooksAreOfTheirFilesOrThereAreNone(t *testing.T) {
+	cfg := scripted(ftptest.ScriptFTP(t, nil, func(cmd, arg string) (string, bool) {
+		switch {
+		case cmd == "SIZE" && arg == "a": // and one too many: from here on each reply is to the command before
+			return "213 20240101\r\n213 20240101000000", true
+		case cmd == "SIZE":
+			return "213 20240102000000", true
+		}
+		return "213 20240102", cmd == "MDTM"
+	}))
+	s := dial(t, cfg)
+	looks, err := s.Looks(t.Context(), "a", "b")
+	require.Error(t, err)
+	assert.Empty(t, looks)
+	gone(t, s, "one reply too many")
+}
