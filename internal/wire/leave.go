@@ -2,7 +2,9 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"io"
+	"os"
 	"time"
 )
 
@@ -10,10 +12,14 @@ import (
 // patience at most. A connection that cannot be ended on one side only is closed at once.
 func (c *Control) Leave(ctx context.Context, patience time.Duration) error {
 	half, ok := c.raw.(interface{ CloseWrite() error })
-	if ok && ctx.Err() == nil && half.CloseWrite() == nil && c.raw.SetReadDeadline(time.Now().Add(patience)) == nil {
-		stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
-		_, _ = io.Copy(io.Discard, c.raw) // whatever it still says
-		stop()
+	if ok && ctx.Err() == nil && half.CloseWrite() == nil {
+		defer context.AfterFunc(ctx, func() { _ = c.raw.Close() })()
+		end := time.Now().Add(patience)
+		for early := true; early && c.raw.SetReadDeadline(end) == nil; {
+			_, err := io.Copy(io.Discard, c.raw) // whatever it still says
+			// The watch on a context that ended just now may set a deadline of its own, and late.
+			early = errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end)
+		}
 	}
 	return c.Close()
 }

@@ -14,18 +14,21 @@ import (
 )
 
 func TestLeavingWaitsUntilThePeerHasClosed(t *testing.T) {
-	for _, cancelled := range []bool{false, true} {
+	for _, cancelled := range []string{"never", "before", "meanwhile"} {
 		c, theirs := control(t, wire.ControlOptions{})
-		if cancelled {
+		if cancelled == "before" {
 			c.Cancel()
 		}
 		left := result(func() error { return c.Leave(t.Context(), time.Minute) })
 		_, err := io.Copy(io.Discard, theirs)
 		require.NoError(t, err, "our side has ended")
+		if cancelled == "meanwhile" {
+			c.Cancel()
+		}
 		write(t, theirs, "221 bye\r\n")
 		select {
 		case err := <-left:
-			assert.Fail(t, "left before the peer", err)
+			assert.Fail(t, "left before the peer, cancelled "+cancelled, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		require.NoError(t, theirs.Close())
