@@ -380,7 +380,8 @@ func TestRateLimitsAreObeyedBothWaysAndEndWithTheContext(t *testing.T) {
 	begin = time.Now()
 	_, err = d.Write(content)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.InDelta(t, 100, time.Since(begin).Milliseconds(), 90)
+	assert.Greater(t, time.Since(begin), 10*time.Millisecond)
+	assert.Less(t, time.Since(begin), 5*time.Second, "at this rate it takes hours")
 	_ = d.Close()
 }
 
