@@ -134,7 +134,8 @@ func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []str
 		return &BatchResult{Total: len(remotes)}, wrap("batch", server, "", err)
 	}
 	defer func() { _ = tree.Close() }()
-	files := newRoll(remotes, safepath.FoldSystem, func(remote string) string { return path.Base(path.Clean(remote)) }, func(remote, name string) task {
+	base := func(remote string) string { return path.Base(path.Clean(remote)) }
+	files := newRoll(remotes, func() bool { return folds(tree, ".") }, base, func(remote, name string) task {
 		return task{
 			Job:  Job{Direction: Down, Server: server, Remote: remote, Local: filepath.Join(localDir, name)},
 			tree: tree, rel: name, err: safepath.CheckLocal(name),
@@ -146,7 +147,7 @@ func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []str
 // UploadFiles stores local files in the remote directory, which is made if it is missing, each under the last element of its
 // path. It is like DownloadFiles in all else.
 func (c *Client) UploadFiles(ctx context.Context, server string, locals []string, remoteDir string, opts *BatchOptions) (*BatchResult, error) {
-	files := newRoll(locals, safepath.FoldNone, filepath.Base, func(local, name string) task {
+	files := newRoll(locals, nil, filepath.Base, func(local, name string) task {
 		return task{Job: Job{Direction: Up, Server: server, Remote: path.Join(remoteDir, name), Local: local}}
 	})
 	return c.batch(ctx, opts, server, files, pass{tasks: func(*batch) iter.Seq[task] { return files.tasks }})

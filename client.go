@@ -23,6 +23,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -428,4 +430,37 @@ func giveUp(lease *pool.Lease[*session.Session]) {
 		lease.Conn().Forget()
 		lease.Release()
 	}
+}
+
+// openTree opens a local folder, made if it is missing, for what comes from a server by a batch of such options.
+func (c *Client) openTree(server, dir string, opts *BatchOptions) (*os.Root, error) {
+	if err := check(opts); err != nil {
+		return nil, err
+	}
+	if c.servers[server] == nil {
+		return nil, ErrUnknownServer
+	}
+	dir = filepath.Clean(dir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(dir)
+}
+
+// times asks for exact modification times, many in one round trip.
+func (o *operation) times(names []string) (times []time.Time, err error) {
+	err = o.names().Try(func(s *session.Session) (err error) {
+		times, err = s.Times(o.ctx, names)
+		return err
+	})
+	return times, err
+}
+
+// looks asks for sizes and times, many in one round trip.
+func (o *operation) looks(names []string) (looks []session.Look, err error) {
+	err = o.names().Try(func(s *session.Session) (err error) {
+		looks, err = s.Looks(o.ctx, names...)
+		return err
+	})
+	return looks, err
 }

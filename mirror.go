@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -327,7 +326,7 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 	for _, act := range plan.Actions {
 		t := task{Job: Job{Direction: plan.Direction, Server: plan.Server, Remote: act.Remote, Local: act.Local}, tree: tree}
 		rel, err := filepath.Rel(plan.LocalDir, act.Local)
-		if t.rel = rel; err != nil || !filepath.IsLocal(rel) || rel == "." || !isBelow(plan.RemoteDir, act.Remote) {
+		if t.rel = rel; err != nil || !filepath.IsLocal(rel) || rel == "." || !remotefs.IsBelow(plan.RemoteDir, act.Remote) {
 			t.err = fmt.Errorf("%w: the plan leads out of its folders", ErrUnsafeName)
 		}
 		list := &a.rest
@@ -353,16 +352,13 @@ func newApplication(plan *Plan, tree *os.Root) *application {
 		}
 		*list = append(*list, t)
 	}
+	if tree != nil {
+		collide(a.rest, tree)
+	}
 	for _, dead := range []*[]task{&a.first, &a.deadFiles, &a.deadDirs} {
 		*dead = a.together(*dead)
 	}
 	return a
-}
-
-// isBelow tells whether name is a path as a plan has them: in dir, and not by way of other directories.
-func isBelow(dir, name string) bool {
-	rel, ok := strings.CutPrefix(name, remotefs.Below(dir))
-	return ok && rel != "" && path.Clean("/"+rel) == "/"+rel
 }
 
 func (a *application) mkdir(remote, rel string) action {

@@ -285,3 +285,52 @@ func TestALetterWhoseSecondByteIsAGlobsIsNotGivenToLIST(t *testing.T) {
 	assert.Contains(t, srv.Stats().Log, "CWD \x95\\")
 	assert.NotContains(t, srv.Stats().Log, "LIST \x95\\")
 }
+
+// A disk of another system's may be mounted anywhere; one that takes names for one is made of what it answers.
+func TestNamesThatDifferInCaseCollideWhereTheFolderTakesThemForOne(t *testing.T) {
+	content := map[string]string{"d/README": "1", "d/readme": "2", "d/Sub/x": "3", "d/sub/x": "4", "d/alone": "5"}
+	for _, folding := range []bool{false, true} {
+		ftpclient.Fold(t, folding)
+		srv, client := serve(t, ftptest.Options{})
+		for name, text := range content {
+			put(t, srv, name, []byte(text))
+		}
+		plan, err := client.PlanMirror(t.Context(), "srv", "d", t.TempDir(), nil)
+		require.NoError(t, err)
+		for what, f := range map[string]func(local string) (*ftpclient.BatchResult, error){
+			"tree": func(local string) (*ftpclient.BatchResult, error) {
+				return client.DownloadDir(t.Context(), "srv", "d", local, nil)
+			},
+			"files": func(local string) (*ftpclient.BatchResult, error) {
+				return client.DownloadFiles(t.Context(), "srv", []string{"d/README", "d/alone", "d/readme"}, local, nil)
+			},
+			"mirror": func(local string) (*ftpclient.BatchResult, error) {
+				at := *plan
+				at.Actions = slices.Clone(plan.Actions)
+				for i := range at.Actions {
+					at.Actions[i].Local = filepath.Join(local, strings.TrimPrefix(at.Actions[i].Remote, "d"))
+				}
+				at.LocalDir = local
+				return client.Apply(t.Context(), &at, nil)
+			},
+		} {
+			local := t.TempDir()
+			result, err := f(local)
+			got := grown(t, local)
+			assert.Equal(t, "5", got["alone"], what)
+			if !folding {
+				require.NoError(t, err, what)
+				assert.Equal(t, result.Total, result.Succeeded, what)
+				continue
+			}
+			require.ErrorIs(t, err, ftpclient.ErrNameCollision, what)
+			assert.Equal(t, map[string]int{"tree": 3, "files": 1, "mirror": 1}[what], result.Succeeded, what)
+			for _, failure := range result.Failures {
+				require.ErrorIs(t, failure.Err, ftpclient.ErrNameCollision, what)
+			}
+			if what == "tree" { // the first of two is the one
+				assert.Equal(t, map[string]string{"README": "1", "Sub/x": "3", "alone": "5"}, got)
+			}
+		}
+	}
+}

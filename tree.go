@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ func (c *Client) DownloadDir(ctx context.Context, server, remoteDir, localDir st
 		return b.sharpened(server, remoteDir, func(op *operation) iter.Seq[task] {
 			op.expect = expect
 			d := downloadTree{batch: b, server: server, remoteDir: remoteDir, localDir: localDir, tree: tree}
+			d.names.Folding = safepath.FoldNames
 			return d.tasks(op)
 		})
 	}})
@@ -58,21 +60,6 @@ func (c *Client) UploadDir(ctx context.Context, server, localDir, remoteDir stri
 	}})
 }
 
-// openTree opens a local folder, made if it is missing, for what comes from a server by a batch of such options.
-func (c *Client) openTree(server, dir string, opts *BatchOptions) (*os.Root, error) {
-	if err := check(opts); err != nil {
-		return nil, err
-	}
-	if c.servers[server] == nil {
-		return nil, ErrUnknownServer
-	}
-	dir = filepath.Clean(dir)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	return os.OpenRoot(dir)
-}
-
 // walkOptions are those of the options of a batch.
 func (b *batch) walkOptions() *WalkOptions {
 	return &WalkOptions{Include: b.opts.Include, Exclude: b.opts.Exclude, CoarseTimes: b.opts.Existing != SkipSame}
@@ -87,10 +74,10 @@ type roll struct {
 }
 
 // newRoll makes a roll of files that have their targets in one folder. Later changes of files have no effect.
-func newRoll(files []string, folding safepath.Folding, base func(string) string, task func(file, base string) task) *roll {
+func newRoll(files []string, folds func() bool, base func(string) string, task func(file, base string) task) *roll {
 	r := &roll{files: slices.Clone(files), base: base, task: task}
-	r.clash = safepath.Shared(len(files), folding, func(i int) string { return base(files[i]) })
-	r.alone = safepath.Shared(len(files), safepath.FoldNone, func(i int) string { return path.Dir(task(files[i], base(files[i])).Remote) })
+	r.clash = safepath.Shared(len(files), folds, func(i int) string { return base(files[i]) })
+	r.alone = safepath.Shared(len(files), nil, func(i int) string { return path.Dir(task(files[i], base(files[i])).Remote) })
 	for i := range r.alone {
 		r.alone[i] = !r.alone[i]
 	}
@@ -132,6 +119,24 @@ func (r *roll) fails() (t task, some bool) {
 		}
 	}
 	return t, false
+}
+
+// folds tells whether a folder takes names for one that differ in letter case.
+var folds = safepath.Folds
+
+// collide makes downloads fail that have a target in common.
+func collide(tasks []task, tree *os.Root) {
+	target := func(i int) string {
+		if t := tasks[i]; t.err == nil && t.skip == "" {
+			return t.rel
+		}
+		return "/" + strconv.Itoa(i) // nobody's
+	}
+	for i, shared := range safepath.Shared(len(tasks), func() bool { return folds(tree, ".") }, target) {
+		if shared {
+			tasks[i].err = fmt.Errorf("%w: more than one of the files would become %q", ErrNameCollision, tasks[i].rel)
+		}
+	}
 }
 
 // A pass is tasks that are done before the next pass begins, one after the other if need be.
@@ -243,7 +248,7 @@ func (d *downloadTree) admit(rel, name string) error {
 	if err := safepath.CheckLocal(name); err != nil {
 		return err
 	}
-	if other, clash := d.names.Add(rel); clash {
+	if other, clash := d.names.Add(rel); clash && (other == name || folds(d.tree, filepath.FromSlash(path.Dir(rel)))) {
 		return fmt.Errorf("%w: %q is the name of %q on this system", ErrNameCollision, name, other)
 	}
 	return nil
@@ -430,24 +435,6 @@ func localNodes(ctx context.Context, dir string) iter.Seq[join.Item[mirror.Node]
 			}
 		}
 	}
-}
-
-// times asks for exact modification times, many in one round trip.
-func (o *operation) times(names []string) (times []time.Time, err error) {
-	err = o.names().Try(func(s *session.Session) (err error) {
-		times, err = s.Times(o.ctx, names)
-		return err
-	})
-	return times, err
-}
-
-// looks asks for sizes and times, many in one round trip.
-func (o *operation) looks(names []string) (looks []session.Look, err error) {
-	err = o.names().Try(func(s *session.Session) (err error) {
-		looks, err = s.Looks(o.ctx, names...)
-		return err
-	})
-	return looks, err
 }
 
 // remoteTree is a walk with paths below its root.

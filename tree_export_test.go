@@ -2,6 +2,7 @@ package ftpclient
 
 import (
 	"context"
+	"os"
 	"path"
 	"testing"
 	"time"
@@ -42,3 +43,11 @@ func (c *Client) WalkWhileClosing(ctx context.Context, server, dir string) (errs
 
 // Waiting tells whether somebody waits for a connection that others use.
 func (c *Client) Waiting(server string) bool { return c.servers[server].pool.Waiting() }
+
+// Fold has each folder take names for one that differ in letter case, or not, for one test.
+func Fold(t *testing.T, yes bool) {
+	t.Helper()
+	before := folds
+	folds = func(*os.Root, string) bool { return yes }
+	t.Cleanup(func() { folds = before })
+}

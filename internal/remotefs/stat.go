@@ -55,6 +55,12 @@ func Below(dir string) string {
 	return dir + "/"
 }
 
+// IsBelow tells whether name is a path as a plan has them: in dir, and not by way of other directories.
+func IsBelow(dir, name string) bool {
+	rel, ok := strings.CutPrefix(name, Below(dir))
+	return ok && rel != "" && path.Clean("/"+rel) == "/"+rel
+}
+
 // Directory is the Entry of a directory of which nothing else is known.
 func Directory(name string) Entry {
 	return Entry{Path: name, Name: path.Base(path.Clean(name)), Size: -1, Mode: fs.ModeDir}

@@ -3,7 +3,10 @@ package safepath
 import (
 	"hash/maphash"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -23,7 +26,7 @@ const (
 // keeps every path that it was given.
 //
 // A directory mounted on another system than the usual one, such as a case-insensitive share on Linux, needs Folding
-// to be set.
+// to be set: see Folds.
 type Collisions struct {
 	Folding Folding
 
@@ -71,21 +74,36 @@ const systemFolds = runtime.GOOS == "windows" || runtime.GOOS == "darwin"
 
 // Fold makes those names equal that are equal by FoldNames.
 func Fold(path string) string {
+	if isASCII(path) {
+		return strings.ToLower(path)
+	}
 	// Folding can undo a composition, so normalize again behind it (Unicode, section 3.13, D145).
 	return norm.NFC.String(cases.Fold().String(norm.NFD.String(path)))
 }
 
-// Shared tells which of n names land on the same file as another one.
-func Shared(n int, folding Folding, name func(i int) string) []bool {
-	names := Collisions{Folding: folding}
-	first := map[string]int{}
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
+
+// Shared tells which of n names land on the same file as another one. folds is asked at most once, and only if names differ in
+// what FoldNames takes for the same; nil: they do not matter.
+func Shared(n int, folds func() bool, name func(i int) string) []bool {
 	shared := make([]bool, n)
-	for i := range n {
-		key := names.key(name(i))
-		if other, clash := first[key]; clash {
-			shared[other], shared[i] = true, true
-		} else {
-			first[key] = i
+	mark := func(key func(i int) string) {
+		first := make(map[string]int, n)
+		for i := range n {
+			if other, again := first[key(i)]; again {
+				shared[other], shared[i] = true, true
+			} else {
+				first[key(i)] = i
+			}
+		}
+	}
+	mark(name)
+	if folds != nil {
+		exact := slices.Clone(shared)
+		if mark(func(i int) string { return Fold(name(i)) }); !slices.Equal(shared, exact) && !folds() {
+			return exact
 		}
 	}
 	return shared

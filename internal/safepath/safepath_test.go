@@ -193,8 +193,32 @@ func (r rooted) allowed(name string) bool {
 func TestNamesThatLandOnOneFileAreFoundTogether(t *testing.T) {
 	names := []string{"a", "b", "A", "a", "c"}
 	name := func(i int) string { return names[i] }
-	assert.Equal(t, []bool{true, false, false, true, false}, safepath.Shared(len(names), safepath.FoldNone, name))
-	assert.Equal(t, []bool{true, false, true, true, false}, safepath.Shared(len(names), safepath.FoldNames, name))
+	assert.Equal(t, []bool{true, false, false, true, false}, safepath.Shared(len(names), nil, name))
+	for folds, want := range map[bool][]bool{false: {true, false, false, true, false}, true: {true, false, true, true, false}} {
+		asked := 0
+		assert.Equal(t, want, safepath.Shared(len(names), func() bool { asked++; return folds }, name))
+		assert.Equal(t, 1, asked)
+	}
+	assert.Equal(t, []bool{true, true}, safepath.Shared(2, func() bool { panic("asked of nothing") }, func(int) string { return "a" }))
+}
+
+func TestAFolderIsAskedWhetherItTakesNamesForOne(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, root.Close()) }()
+	require.NoError(t, root.Mkdir("below", 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "below", "x"), nil, 0o600))
+	_, err = root.Lstat("below/X")
+	for _, in := range []string{".", "below"} {
+		assert.Equal(t, err == nil, safepath.Folds(root, in))
+	}
+	assert.Equal(t, runtime.GOOS == "windows" || runtime.GOOS == "darwin", safepath.Folds(root, "absent"))
+	for _, in := range []string{".", "below"} {
+		left, err := os.ReadDir(filepath.Join(dir, in))
+		require.NoError(t, err)
+		assert.Len(t, left, 1, "nothing of ours")
+	}
 }
 
 func TestATargetThatComesAgainIsRecognised(t *testing.T) {
