@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/pool"
+	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
@@ -313,8 +314,8 @@ func (o *operation) wrap(err error) error {
 	return wrap(o.name, o.srv.name, o.path, err)
 }
 
-// use lends f a connection for one try. A reused connection that turns out to be dead, as it gives no reply at all, is
-// replaced once, free of charge: f must be safe to run again.
+// use lends f a connection for one try. A reused connection that turns out to be dead, as it gives no reply at all, or of a login
+// that the server has forgotten meanwhile, is replaced once, free of charge: f must be safe to run again.
 func (o *operation) use(f func(*session.Session) error) error {
 	stale, err := o.useOnce(f)
 	if stale {
@@ -330,9 +331,10 @@ func (o *operation) useOnce(f func(*session.Session) error) (stale bool, err err
 		return false, err
 	}
 	defer done() // also where a callback of the caller's panics
-	before := s.Replies()
+	before := s.Served()
 	err = f(s)
-	return reused && err != nil && !s.Usable() && s.Replies() == before && o.ctx.Err() == nil && lost(err), err
+	nothing := err != nil && !s.Usable() && s.Served() == before && o.ctx.Err() == nil
+	return reused && nothing && (lost(err) || reply.Code(err) == 530), err
 }
 
 // borrow gets a connection, until done; reused tells that it served somebody before.

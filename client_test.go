@@ -101,32 +101,44 @@ func TestAConnectionThatDiedWhileIdleIsReplacedUnseen(t *testing.T) {
 	assert.Equal(t, int64(2), stats.Reconnects)
 }
 
-func TestAConnectionThatTheServerLoggedOutServesOneCallAtMost(t *testing.T) {
-	var out atomic.Bool
+func TestAConnectionThatTheServerLoggedOutIsReplacedUnseen(t *testing.T) {
+	var out, refusing atomic.Bool
 	srv, client := serve(t, ftptest.Options{Command: func(cmd, _ string) (string, bool) {
-		if cmd == "PASS" {
+		if cmd == "PASS" && !refusing.Load() {
 			out.Store(false) // this connection's
 		}
 		return "530 Please login with USER and PASS.", out.Load() && cmd != "USER" && cmd != "QUIT"
 	}}, one)
 	put(t, srv, "f", []byte("x"))
-	download := func() error {
-		_, err := client.Download(t.Context(), "srv", "f", filepath.Join(t.TempDir(), "f"), nil)
-		return err
-	}
-	for _, notice := range []func() error{
+	for _, call := range []func() error{
 		func() error { return client.Ping(t.Context(), "srv") },
 		func() error { return client.SetModTime(t.Context(), "srv", "f", time.Now()) },
+		func() error { _, err := client.List(t.Context(), "srv", ""); return err },
+		func() error {
+			result, err := client.Download(t.Context(), "srv", "f", filepath.Join(t.TempDir(), "f"), nil)
+			assert.Equal(t, 1, result.Attempts)
+			return err
+		},
+		func() error {
+			result, err := client.UploadFrom(t.Context(), "srv", strings.NewReader("x"), "f", nil)
+			assert.Equal(t, 1, result.Attempts)
+			return err
+		},
+		func() error { return client.Remove(t.Context(), "srv", "f") },
 	} {
-		require.NoError(t, download())
+		require.NoError(t, client.Ping(t.Context(), "srv")) // there is a connection
 		out.Store(true)
-		require.ErrorIs(t, notice(), &ftpclient.Error{Code: 530})
-		require.NoError(t, download())
+		require.NoError(t, call())
 	}
-	assert.Equal(t, 3, srv.Stats().Commands["PASS"])
+	assert.Equal(t, 7, srv.Stats().Commands["PASS"])
 	stats, err := client.Stats("srv")
 	require.NoError(t, err)
 	assert.Zero(t, stats.Reconnects, "none was lost")
+
+	out.Store(true)
+	refusing.Store(true)
+	require.ErrorIs(t, client.Ping(t.Context(), "srv"), ftpclient.ErrAuth, "and once only")
+	assert.Equal(t, 8, srv.Stats().Commands["PASS"])
 }
 
 func TestIdleConnectionsAreKeptAliveAndThenClosed(t *testing.T) {

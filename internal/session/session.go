@@ -326,8 +326,8 @@ func (s *Session) decode(raw []byte) (string, error) {
 	return text, nil
 }
 
-// Replies is how many replies the server has given so far.
-func (s *Session) Replies() int { return s.ctl.Received() }
+// Served is how many replies the server has given so far, without those that say that it does not know of the login any more (530).
+func (s *Session) Served() int { return s.ctl.Served() }
 
 // Ping asks for a sign of life. A server that refuses NOOP is alive, unless it says that nobody is logged in.
 func (s *Session) Ping(ctx context.Context) error {

@@ -59,6 +59,7 @@ type Control struct {
 	granted   func()        // called once it has
 	last      reply.Reply
 	received  int // replies read so far
+	denied    int // of these, by 530 since the login
 	lastVerb  string
 	err       error // the first one; nothing is in step after it
 }
@@ -303,8 +304,9 @@ func (c *Control) read(next func() (reply.Reply, error)) (reply.Reply, error) {
 		c.pending, c.started = c.pending[1:], false
 	}
 	switch {
-	case r.Code == 530:
-		c.loggedOut = c.admitted
+	case r.Code == 530 && c.admitted:
+		c.loggedOut = true
+		c.denied++
 	case r.Done() && ofUser(verb):
 		c.loggedOut = false
 	case verb == "RNFR" && r.Code == 350:
@@ -321,6 +323,9 @@ func (c *Control) Last() (verb string, r reply.Reply) { return c.lastVerb, c.las
 
 // Received is how many replies have been read.
 func (c *Control) Received() int { return c.received }
+
+// Served is how many replies have been read, without those of a server that does not know who asks (530).
+func (c *Control) Served() int { return c.received - c.denied }
 
 // Settled tells that every command sent has had its final reply, and that nothing went wrong before.
 func (c *Control) Settled() bool {
