@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/corexalgo/ftpclient/internal/partfile"
 )
 
@@ -74,11 +76,22 @@ func guardOf(dir string) (*guard, error) {
 	if g := known(path); g != nil {
 		return g, nil
 	}
-	opening.Lock() // what is opened a second time would have to be closed
-	defer opening.Unlock()
-	if g := known(path); g != nil {
-		return g, nil
+	// What is opened a second time would have to be closed.
+	g, err, _ := opening.Do(path, func() (any, error) {
+		if g := known(path); g != nil {
+			return g, nil
+		}
+		return openGuard(dir, path)
+	})
+	if err != nil {
+		return nil, err
 	}
+	return g.(*guard), nil //nolint:forcetypeassert // see above
+}
+
+var opening singleflight.Group
+
+func openGuard(dir, path string) (*guard, error) {
 	root, err := openFolder(dir)
 	if err != nil {
 		return nil, err
@@ -100,11 +113,14 @@ func guardOf(dir string) (*guard, error) {
 	}
 	guards.Lock()
 	defer guards.Unlock()
+	for _, other := range guards.all {
+		if os.SameFile(other.info, g.info) { // by another path; this one stays open, too
+			return other, nil
+		}
+	}
 	guards.all = append(guards.all, g)
 	return g, nil
 }
-
-var opening sync.Mutex
 
 func known(path string) *guard {
 	info, err := os.Lstat(path)
