@@ -1,6 +1,7 @@
 package ftpclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,10 +86,9 @@ func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (
 	}
 	remote := func(rel string) string { return remotefs.Below(remoteDir) + rel }
 	local := func(rel string) string { return filepath.Join(localDir, filepath.FromSlash(rel)) }
-	names := func(rels []string) []string {
-		all := make([]string, len(rels))
-		for i, rel := range rels {
-			all[i] = remote(rel)
+	names := func(rels []string) (all []string) {
+		for _, rel := range rels {
+			all = append(all, remote(rel))
 		}
 		return all
 	}
@@ -444,6 +444,8 @@ func (o *operation) changed(dead []task) []error {
 		switch {
 		case err != nil:
 			errs[n] = err
+		case reply.Code(looks[i].SizeErr)/100 == 4, reply.Code(looks[i].TimeErr)/100 == 4: // which is not "not found"
+			errs[n] = cmp.Or(looks[i].SizeErr, looks[i].TimeErr)
 		case looks[i].SizeErr == nil && was.Size >= 0 && looks[i].Size != was.Size,
 			!looks[i].ModTime.IsZero() && !was.ModTime.IsZero() && !sameTime(looks[i].ModTime, was.ModTime):
 			errs[n] = errChangedSince

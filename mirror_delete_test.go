@@ -151,3 +151,42 @@ func TestAFolderIsNotDeletedForANameOfUnknownType(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"d/mine": "mine", "d/deep/mine": "mine", "f": "f"}, grown(t, local))
 }
+
+// Of a file of which the server tells nothing for the moment nobody knows whether it is the one that the plan saw.
+func TestWhatAServerDoesNotTellJustNowIsNotDeleted(t *testing.T) {
+	for what, tt := range map[string]struct{ says, to string }{
+		"it has forgotten the login": {"530 Please login with USER and PASS.", "SIZE MDTM PWD DELE RMD TYPE"},
+		"the size is not to be had":  {"450 f: busy", "SIZE"},
+		"the time is not to be had":  {"451 f: local trouble", "MDTM"},
+	} {
+		var asked, out atomic.Bool
+		srv, client := serve(t, ftptest.Options{Command: func(cmd, _ string) (string, bool) {
+			switch {
+			case cmd == "USER":
+				out.Store(false)
+			case cmd == "SIZE" && !asked.Swap(true):
+				out.Store(true)
+			}
+			return tt.says, out.Load() && strings.Contains(tt.to, cmd)
+		}}, oneConnection)
+		plan := surplus(t, srv, client, 1, 1)
+		put(t, srv, "there/d00/f000", []byte("new"))
+		age(t, filepath.Join(srv.Dir(), "there/d00"), "f000", -time.Minute)
+		_, err := client.Apply(t.Context(), plan, nil)
+		require.Error(t, err, what)
+		assert.Equal(t, "new", grown(t, filepath.Join(srv.Dir(), "there"))["d00/f000"], what)
+		out.Store(false)
+		_, err = client.Apply(t.Context(), plan, nil)
+		require.ErrorContains(t, err, "changed since", what)
+	}
+}
+
+func TestAMirrorIsOfAServerWhateverItSaysToNOOP(t *testing.T) {
+	for _, says := range []string{"250 ok", "220 ok", "500 no", "550 no"} {
+		srv, client := serve(t, ftptest.Options{NoMLSD: true, Faults: []ftptest.Fault{{Cmd: "NOOP", Do: ftptest.Refuse, Reply: says}}}, oneConnection)
+		plan := surplus(t, srv, client, 10, 2)
+		result, err := client.Apply(t.Context(), plan, nil)
+		require.NoError(t, err, says)
+		assert.Equal(t, 12, result.Deleted)
+	}
+}

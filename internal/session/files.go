@@ -154,7 +154,8 @@ func (s *Session) RemoveEach(ctx context.Context, names []Removal) (removed []bo
 	return removed, err
 }
 
-// each asks lines, many in one round trip, and gives the reply to each of the first, as many as were answered.
+// each asks lines, many in one round trip, and gives the reply to each of the first, as many as were answered. Of what a server
+// says that does not know of the login any more it gives nothing.
 func (s *Session) each(lines []string, answered func(reply.Reply)) (err error) {
 	for group := range groups(lines) {
 		var replies []reply.Reply
@@ -162,6 +163,9 @@ func (s *Session) each(lines []string, answered func(reply.Reply)) (err error) {
 			replies, err = s.exchange(group...)
 		} else {
 			replies, err = s.counted(group)
+		}
+		if err == nil && s.loggedOut() {
+			return fmt.Errorf("%w: the server has forgotten the login", ErrBroken)
 		}
 		for _, r := range replies {
 			answered(r)
@@ -173,10 +177,10 @@ func (s *Session) each(lines []string, answered func(reply.Reply)) (err error) {
 	return nil
 }
 
-// counted is exchange of a group where it matters which reply is to which command: NOOP closes it, and where there may be one too many
-// or too few there are none.
+// counted is exchange of a group where it matters which reply is to which command: PWD closes it, which is answered by 257 and
+// nothing else is, and where there may be a reply too many or too few there are none.
 func (s *Session) counted(lines []string) ([]reply.Reply, error) {
-	replies, err := s.exchange(slices.Concat(lines, []string{"NOOP"})...)
+	replies, err := s.exchange(slices.Concat(lines, []string{"PWD"})...)
 	if isTimeout(err) || errors.Is(err, reply.ErrMalformed) {
 		return nil, err
 	}
@@ -187,9 +191,12 @@ func (s *Session) counted(lines []string) ([]reply.Reply, error) {
 	if err != nil {
 		return replies, err
 	}
-	// A server that has no NOOP says so, with no reply left over.
-	if end := replies[len(lines)]; end.Code != 200 && end.Code != 500 && end.Code != 502 || !s.ctl.Quiet() {
-		return nil, fmt.Errorf("%w: %d %s closes a group", reply.ErrMalformed, end.Code, reply.Printable(end.Text()))
+	if end := replies[len(lines)]; end.Code != 257 || !s.ctl.Quiet() {
+		wrong := fmt.Errorf("%w: %d %s closes a group", reply.ErrMalformed, end.Code, reply.Printable(end.Text()))
+		if end.Code/100 != 4 && s.suspicious(wrong) {
+			s.blameGroup(len(lines), wrong)
+		}
+		return nil, wrong
 	}
 	return replies[:len(lines)], nil
 }

@@ -118,7 +118,7 @@ func (o *odd) serve(t *testing.T) session.Config {
 			}
 			answer := o.replies[verb]
 			if answer == "" {
-				answer = map[string]string{"USER": "331 password?", "PASS": "230 in", "FEAT": "211-F\r\n UTF8\r\n211 End"}[verb]
+				answer = map[string]string{"USER": "331 password?", "PASS": "230 in", "PWD": `257 "/"`, "FEAT": "211-F\r\n UTF8\r\n211 End"}[verb]
 			}
 			if answer == "" {
 				answer = "200 ok"

@@ -135,11 +135,11 @@ func (s *Session) end(err error) error {
 	var refused *reply.Error
 	doubtful := err != nil && !errors.As(err, &refused) && !errors.Is(err, errInStep)
 	switch {
-	case doubtful, !s.ctl.Settled():
-		s.discard(err)
-	case out: // it would refuse all that follows
+	case out && s.ctl.Settled(): // it would refuse all that follows
 		s.discard(err)
 		s.spent = true
+	case doubtful, !s.ctl.Settled():
+		s.discard(err)
 	}
 	if !s.broken {
 		s.ctl.Rest()

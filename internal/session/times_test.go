@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -8,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
+	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/session"
 )
 
 // A time that is another file's could pass a changed file for an unchanged one.
@@ -27,9 +30,9 @@ func TestTimesAreThoseOfTheirFilesOrThereAreNone(t *testing.T) {
 		assert.Empty(t, times, what)
 		gone(t, s, what)
 	}
-	for what, oneByOne := range map[string]bool{"200 ok": false, "502 no": false, "200 fine": true} {
+	for what, oneByOne := range map[string]bool{"200 ok": false, "250 ok": false, "220 ok": false, "502 no": false, "200 fine": true} {
 		cfg := scripted(ftptest.ScriptFTP(t, nil, func(cmd, arg string) (string, bool) {
-			if cmd == "NOOP" {
+			if cmd == "NOOP" { // which closed a group once
 				return what, true
 			}
 			if arg == "b" {
@@ -61,4 +64,57 @@ func TestLooksAreOfTheirFilesOrThereAreNone(t *testing.T) {
 	require.Error(t, err)
 	assert.Empty(t, looks)
 	gone(t, s, "one reply too many")
+}
+
+func TestAServerThatDoesNotCloseAGroupIsAskedOneByOne(t *testing.T) {
+	for _, says := range []string{"500 no", "550 no", "250 here", "200 ok"} {
+		cfg := scripted(ftptest.ScriptFTP(t, nil, func(cmd, _ string) (string, bool) {
+			if cmd == "PWD" {
+				return says, true
+			}
+			return "213 20240101000000", cmd == "MDTM"
+		}))
+		s := dial(t, cfg)
+		_, err := s.Times(t.Context(), []string{"a", "b"})
+		require.ErrorContains(t, err, says, "it may be a reply to b")
+		gone(t, s, says)
+		times, err := dial(t, cfg).Times(t.Context(), []string{"a", "b"})
+		require.NoError(t, err, says)
+		assert.Len(t, times, 2)
+	}
+}
+
+// What such a server refuses says nothing of the files: to have no size and no time is to be what it was.
+func TestAServerThatForgetsTheLoginTellsNothingOfItsFiles(t *testing.T) {
+	for _, oneByOne := range []bool{false, true} {
+		var out atomic.Bool
+		cfg := scripted(ftptest.ScriptFTP(t, nil, func(cmd, _ string) (string, bool) {
+			if cmd == "NOOP" { // which ProFTPD grants to everybody
+				return "200 ok", true
+			}
+			return "530 Please login with USER and PASS.", out.Load()
+		}))
+		cfg.Quirks.OneByOne.Store(oneByOne)
+		for what, ask := range map[string]func(s *session.Session) (int, error){
+			"looks": func(s *session.Session) (int, error) {
+				looks, err := s.Looks(t.Context(), "a", "b")
+				return len(looks), err
+			},
+			"times": func(s *session.Session) (int, error) {
+				times, err := s.Times(t.Context(), []string{"a"})
+				return len(times), err
+			},
+		} {
+			out.Store(false)
+			s := dial(t, cfg)
+			out.Store(true)
+			told, err := ask(s)
+			require.Error(t, err, what)
+			assert.True(t, retry.Retryable(err), what)
+			assert.Zero(t, told, what)
+			gone(t, s, what)
+			assert.True(t, s.Spent(), what)
+		}
+		assert.Equal(t, oneByOne, cfg.Quirks.OneByOne.Load())
+	}
 }
