@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -92,7 +93,7 @@ func (s *Session) questions(a Ahead) []question {
 	var questions []question
 	for _, path := range a.Looks {
 		lines, err := s.lookLines(path)
-		if err != nil {
+		if err != nil || s.probing && strings.Contains(lines[0], wire.IAC) { // nobody knows yet how that is written
 			continue
 		}
 		questions = append(questions, question{lines, func(k *kept, r []reply.Reply) {

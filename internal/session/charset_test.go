@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,5 +107,26 @@ func TestAServerThatSpeaksTelnetIsGivenWholeNames(t *testing.T) {
 				assert.Equal(t, []string{"DELE " + tt.want}, rec.all(), what)
 			}
 		}
+	}
+}
+
+// What is asked with the login goes out before anybody knows how such a byte is written, or must be written so.
+func TestANameThatIsAskedForWithTheLoginIsWrittenAsTheServerReadsIt(t *testing.T) {
+	rec := newRecorder()
+	cfg := scripted(ftptest.ScriptFTP(t, nil, rec.answer(func(cmd, arg string) (string, bool) {
+		return "550 " + strings.ReplaceAll(arg, "\xff\xff", "\xff") + ": No such file", cmd == "SIZE" || cmd == "MDTM"
+	})))
+	cfg.Encoding = charmap.Windows1251
+	first := session.WithFirst(t.Context(), session.Ahead{Looks: []string{"пять", "шесть"}})
+	const five, six = "SIZE \xef\xff\xff\xf2\xfc", "SIZE \xf8\xe5\xf1\xf2\xfc"
+	for i := range 2 {
+		s, err := session.Dial(first, cfg)
+		require.NoError(t, err)
+		sizes := slices.DeleteFunc(rec.all(), func(line string) bool { return !strings.HasPrefix(line, "SIZE ") })
+		assert.Equal(t, [][]string{{"SIZE ftpclient\xff\xfftelnet", six}, {five, six}}[i], sizes)
+		_, err = s.Look(t.Context(), "пять")
+		require.NoError(t, err)
+		s.Close()
+		assert.Contains(t, append(rec.all(), sizes...), five)
 	}
 }

@@ -23,6 +23,7 @@ var errConfused = errors.New("commands sent together at login were mishandled")
 // all: it leaves nothing behind but what FEAT says, which is kept from jlaffaye, as it would choose listing commands by it,
 // and spend a round trip on each transfer for the PRET that Pure-FTPd lists and needs for nothing.
 func (s *Session) login() error {
+	s.spell()
 	if s.together {
 		s.opening = s.questions(s.first)
 		if err := s.ctl.SendAhead(append(s.loginLines(), linesOf(s.opening)...)...); err != nil {
@@ -131,12 +132,18 @@ func (s *Session) spellsIAC() bool {
 	return err == nil
 }
 
-// heed has IACs written as the answer to telnetProbe says, r or that of an earlier login.
+// heed takes the answer to telnetProbe.
 func (s *Session) heed(r reply.Reply) {
 	if s.probing && r.Code/100 == 5 {
 		speaks := strings.Contains(r.Text(), telnetName)
 		s.cfg.Quirks.telnet.Store(&speaks)
 	}
+	s.probing = false
+	s.spell()
+}
+
+// spell has IACs written from now on as the server reads them, if that is known.
+func (s *Session) spell() {
 	if speaks := s.cfg.Quirks.telnet.Load(); speaks != nil && *speaks {
 		s.ctl.Telnet()
 	}

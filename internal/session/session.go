@@ -34,7 +34,7 @@ type Session struct {
 	hashing  string     // the algorithm of HASH that is set; "": what FEAT says, "?": unknown
 	together bool       // the login goes out in one write
 	first    Ahead      // and this with it
-	probing  bool       // and telnetProbe
+	probing  bool       // and telnetProbe, which is not answered yet
 	opening  []question // of which these are not answered yet
 	kept     kept
 	quickest time.Duration // grant of an early upload, from before its data connection was opened; 0: there was none
