@@ -197,6 +197,7 @@ type batch struct {
 	ctx    context.Context //nolint:containedctx // caller, ended when the batch ends early
 	cancel context.CancelFunc
 	begun  time.Time
+	alike  bool         // its jobs are all of one server and one direction
 	moved  atomic.Int64 // bytes of content
 	dirs   dircache.Cache[dirKey, Entry]
 	chores chan func(context.Context) // of workers that wait for a task; nil: none
@@ -226,7 +227,7 @@ type failure struct {
 // batch runs a batch: of one server, or of those that its tasks name. Its passes are done one after the other. known are
 // all its files, if all are known.
 func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, known *roll, passes ...pass) (*BatchResult, error) {
-	b := &batch{c: c, caller: ctx, begun: time.Now(), servers: map[*server]*duty{}, served: map[*session.Session]int{}}
+	b := &batch{c: c, caller: ctx, begun: time.Now(), alike: name != "", servers: map[*server]*duty{}, served: map[*session.Session]int{}}
 	if opts != nil {
 		b.opts = *opts
 	}
@@ -432,7 +433,7 @@ func (b *batch) judge(t task, err error) {
 	var unreachable *unreachableError
 	switch {
 	case b.opts.StopOnError, errors.Is(err, fs.ErrClosed), errors.Is(err, ErrTooManyReconnects),
-		t.Direction == Down && retry.DiskFull(err), t.Direction == Up && retry.ServerFull(err) && len(b.servers) == 1:
+		t.Direction == Down && retry.DiskFull(err), t.Direction == Up && retry.ServerFull(err) && b.alike:
 		b.end(err)
 	case srv == nil || b.servers[srv] == nil:
 	case errors.As(err, &unreachable) && (errors.Is(err, ErrAuth) || srv.pool.Stats().Open == 0):

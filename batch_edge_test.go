@@ -438,3 +438,26 @@ func TestAServerWhoseDiskIsFullEndsAnUploadOfMany(t *testing.T) {
 	assert.Equal(t, 1, result.Failed)
 	assert.LessOrEqual(t, srv.Stats().Commands["STOR"], 2, "none is sent a second time")
 }
+
+func TestAServerWhoseDiskIsFullEndsNoStreamWithOtherJobs(t *testing.T) {
+	a, b, client := two(t, ftptest.Options{Faults: []ftptest.Fault{always("STOR", ftptest.FinalReply, "452 No space")}}, ftptest.Options{})
+	dir := t.TempDir()
+	put(t, a, "f", []byte("content"))
+	var jobs []ftpclient.Job
+	for i, job := range []ftpclient.Job{
+		{Direction: ftpclient.Up, Server: "a"}, {Direction: ftpclient.Up, Server: "a"},
+		{Direction: ftpclient.Down, Server: "a", Remote: "f"}, {Direction: ftpclient.Up, Server: "b"},
+	} {
+		job.Local = filepath.Join(dir, strconv.Itoa(i))
+		if job.Direction == ftpclient.Up {
+			job.Remote = strconv.Itoa(i)
+			require.NoError(t, os.WriteFile(job.Local, []byte("content"), 0o600))
+		}
+		jobs = append(jobs, job)
+	}
+	result, err := client.Batch(t.Context(), slices.Values(jobs), &ftpclient.BatchOptions{Workers: 1})
+	require.ErrorContains(t, err, "452")
+	assert.Equal(t, [3]int{4, 2, 2}, [3]int{result.Total, result.Succeeded, result.Failed})
+	assert.Equal(t, 2, a.Stats().Commands["STOR"], "none is sent a second time")
+	assert.Equal(t, 1, b.Stats().Commands["STOR"])
+}
