@@ -444,7 +444,7 @@ func (o *operation) changed(dead []task) []error {
 		switch {
 		case err != nil:
 			errs[n] = err
-		case reply.Code(looks[i].SizeErr)/100 == 4, reply.Code(looks[i].TimeErr)/100 == 4: // which is not "not found"
+		case errors.Is(looks[i].SizeErr, ErrUnsafeName), reply.Code(looks[i].SizeErr)/100 == 4, reply.Code(looks[i].TimeErr)/100 == 4: // not "not found"
 			errs[n] = cmp.Or(looks[i].SizeErr, looks[i].TimeErr)
 		case looks[i].SizeErr == nil && was.Size >= 0 && looks[i].Size != was.Size,
 			!looks[i].ModTime.IsZero() && !was.ModTime.IsZero() && !sameTime(looks[i].ModTime, was.ModTime):

@@ -190,3 +190,15 @@ func TestAMirrorIsOfAServerWhateverItSaysToNOOP(t *testing.T) {
 		assert.Equal(t, 12, result.Deleted)
 	}
 }
+
+func TestANameInAPlanThatCannotBeSentIsTheErrorOfNoOtherDeletion(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	plan := surplus(t, srv, client, 3, 1)
+	plan.Actions = plan.Actions[:3] // without the directory
+	plan.Actions[1].Remote = "there/d00/f\n001"
+	result, err := client.Apply(t.Context(), plan, nil)
+	require.ErrorIs(t, err, ftpclient.ErrUnsafeName)
+	assert.Equal(t, 2, result.Deleted)
+	require.Len(t, result.Failures, 1)
+	assert.Equal(t, "there/d00/f\n001", result.Failures[0].Job.Remote)
+}

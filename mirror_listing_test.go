@@ -125,3 +125,22 @@ func TestAWrongTimeZoneCopiesNothingAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestAHiddenNameThatTheServerCannotHaveSpoilsNoPlan(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{ListOnDataLines: func(string, string) []byte { return []byte{} }}, func(sc *ftpclient.ServerConfig) {
+		sc.Encoding = "iso-8859-1"
+	})
+	local := t.TempDir()
+	put(t, srv, "there/.same", []byte("same"))
+	for _, name := range []string{".same", ".文"} {
+		require.NoError(t, writeAll(filepath.Join(local, name), "same"))
+	}
+	plan, err := client.PlanMirror(t.Context(), "srv", "there", local, mirrorOf(directions[1], func(o *ftpclient.MirrorOptions) {
+		o.Compare = ftpclient.CompareSize
+	}))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"copy .文: missing"}, steps(plan))
+	assert.Equal(t, 1, plan.Unchanged)
+	_, err = client.Apply(t.Context(), plan, nil)
+	require.ErrorIs(t, err, ftpclient.ErrUnsafeName)
+}

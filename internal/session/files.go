@@ -27,31 +27,35 @@ func (s *Session) Look(ctx context.Context, path string) (Look, error) {
 	return s.LookAhead(ctx, path, Ahead{})
 }
 
-// Looks is Look of several files, many in one round trip.
+// Looks is Look of several files, many in one round trip. Of a name that cannot be sent the Look says so.
 func (s *Session) Looks(ctx context.Context, paths ...string) (looks []Look, err error) {
+	looks = make([]Look, len(paths))
 	err = s.do(ctx, func() error {
 		var lines []string
-		for _, path := range paths {
+		var asked []*Look
+		for i, path := range paths {
 			asks, err := s.lookLines(path)
 			if err != nil {
-				return err
+				looks[i] = Look{Size: -1, SizeErr: err, TimeErr: err}
+				continue
 			}
-			lines = append(lines, asks...)
+			lines, asked = append(lines, asks...), append(asked, &looks[i])
 		}
 		var replies []reply.Reply
 		if err := s.each(lines, func(r reply.Reply) { replies = append(replies, r) }); err != nil {
 			return err
 		}
-		for ; len(replies) > 1; replies = replies[2:] {
-			look, err := readLook(replies[0], replies[1])
-			if err != nil {
+		for i, look := range asked {
+			if *look, err = readLook(replies[2*i], replies[2*i+1]); err != nil {
 				return err
 			}
-			looks = append(looks, look)
 		}
 		return nil
 	})
-	return looks, err
+	if err != nil {
+		return nil, err
+	}
+	return looks, nil
 }
 
 func (s *Session) lookLines(path string) ([]string, error) {

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/corexalgo/ftpclient/internal/ftptest"
 	"github.com/corexalgo/ftpclient/internal/retry"
+	"github.com/corexalgo/ftpclient/internal/safepath"
 	"github.com/corexalgo/ftpclient/internal/session"
 )
 
@@ -64,6 +66,18 @@ func TestLooksAreOfTheirFilesOrThereAreNone(t *testing.T) {
 	require.Error(t, err)
 	assert.Empty(t, looks)
 	gone(t, s, "one reply too many")
+}
+
+func TestANameThatCannotBeSentSpoilsNoOther(t *testing.T) {
+	cfg := scripted(ftptest.ScriptFTP(t, nil, func(cmd, arg string) (string, bool) { return "213 " + arg, cmd == "SIZE" }))
+	s := dial(t, cfg)
+	looks, err := s.Looks(t.Context(), "1", "a\nb", "3", "\x00")
+	require.NoError(t, err)
+	for i, size := range []int64{1, -1, 3, -1} {
+		assert.Equal(t, size, looks[i].Size)
+		assert.Equal(t, size < 0, errors.Is(looks[i].SizeErr, safepath.ErrUnsafe))
+	}
+	inStep(t, s, "after names that cannot be sent")
 }
 
 func TestAServerThatDoesNotCloseAGroupIsAskedOneByOne(t *testing.T) {
