@@ -95,14 +95,14 @@ type planner struct {
 	kept   map[string]struct{} // directories of the target in which something stays
 	names  safepath.Siblings   // of the source, where they become local ones
 	passed safepath.Collisions // paths of the source that are skipped, or not included
-	dots   bool                // the remote tree has names that begin with a dot
+	dots   bool                // the remote tree has names that begin with a dot, or would show them
 	hiders map[string]struct{} // directories in which the server has what it does not list
 
 	blocked map[string]struct{} // what stays although the source has something else there
 	closed  string              // a path below which nothing is done; "": none
 	fatal   error
 
-	left, right bool // something of that tree was seen
+	left, right bool // something of that tree was listed
 }
 
 // A doubt is a file whose sizes are equal.
@@ -141,7 +141,8 @@ func Make(remote, local iter.Seq[join.Item[Node]], opts Options, ask Questions) 
 
 func (p *planner) fault(f join.Fault) {
 	source := f.Left != p.opts.Up
-	if f.Path == "" && !source && errors.Is(f.Err, fs.ErrNotExist) { // a target that is missing will be made
+	if f.Path == "" && !source && errors.Is(f.Err, fs.ErrNotExist) { // a target that is missing will be made, and hides nothing
+		p.dots = true
 		return
 	}
 	if p.excludes(f.Path) { // it stays, whatever is in it
@@ -187,7 +188,6 @@ func (p *planner) compare(pair join.Pair[Node, Node]) {
 		from, to = to, from
 	}
 	rel := pair.Path
-	p.left, p.right = p.left || pair.Left != nil, p.right || pair.Right != nil
 	if p.excludes(rel) || !p.includes(rel, from, to) {
 		p.keep(rel)
 		return

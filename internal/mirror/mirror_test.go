@@ -248,6 +248,7 @@ func TestOnlyWhatMayBeHiddenIsAskedFor(t *testing.T) {
 		"listed":            {[]item{dir("d"), f("d/.shown")}, mirror.Options{Up: true}, nil},
 		"asked to list":     {nil, mirror.Options{Up: true, ListsHidden: true}, nil},
 		"down":              {nil, mirror.Options{}, nil},
+		"nothing is there":  {[]item{{Err: fs.ErrNotExist}}, mirror.Options{Up: true}, nil},
 	} {
 		var asked []string
 		local := tree(f(".0"), dir(".d"), f(".d/f"), dir("d"), f("d/.x"), f("d/f"))
@@ -268,6 +269,10 @@ func TestOnlyWhatMayBeHiddenIsAskedFor(t *testing.T) {
 		Unlisted: func([]string) ([]*mirror.Node, error) { return nil, lost },
 	})
 	require.ErrorIs(t, err, lost)
+	_, err = mirror.Make(tree(item{Err: fs.ErrPermission}), tree(f(".0")), mirror.Options{Up: true}, mirror.Questions{
+		Unlisted: func([]string) ([]*mirror.Node, error) { return []*mirror.Node{{Size: 1}}, nil },
+	})
+	require.ErrorIs(t, err, fs.ErrPermission, "a folder that cannot be listed is not known for what is hidden in it")
 }
 
 func TestWhatAServerMakesOfANameIsNotDeletedForIt(t *testing.T) {

@@ -34,6 +34,7 @@ func (p *planner) completed(pairs iter.Seq[join.Pair[Node, Node]]) iter.Seq[join
 			return true
 		}
 		for pair := range pairs {
+			p.left, p.right = p.left || pair.Left != nil, p.right || pair.Right != nil
 			if pair.Left != nil && hidden(pair.Path) {
 				p.dots, asked = true, asked[:0]
 			}
