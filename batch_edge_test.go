@@ -445,8 +445,10 @@ func TestAServerWhoseDiskIsFullEndsNoStreamWithOtherJobs(t *testing.T) {
 	put(t, a, "f", []byte("content"))
 	var jobs []ftpclient.Job
 	for i, job := range []ftpclient.Job{
-		{Direction: ftpclient.Up, Server: "a"}, {Direction: ftpclient.Up, Server: "a"},
-		{Direction: ftpclient.Down, Server: "a", Remote: "f"}, {Direction: ftpclient.Up, Server: "b"},
+		{Direction: ftpclient.Up, Server: "a"},
+		{Direction: ftpclient.Up, Server: "a"},
+		{Direction: ftpclient.Down, Server: "a", Remote: "f"},
+		{Direction: ftpclient.Up, Server: "b"},
 	} {
 		job.Local = filepath.Join(dir, strconv.Itoa(i))
 		if job.Direction == ftpclient.Up {
