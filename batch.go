@@ -145,7 +145,7 @@ func (c *Client) DownloadFiles(ctx context.Context, server string, remotes []str
 }
 
 // UploadFiles stores local files in the remote directory, which is made if it is missing, each under the last element of its
-// path. It is like DownloadFiles in all else.
+// path. A full disk at the server ends the call, too. It is like DownloadFiles in all else.
 func (c *Client) UploadFiles(ctx context.Context, server string, locals []string, remoteDir string, opts *BatchOptions) (*BatchResult, error) {
 	files := newRoll(locals, nil, filepath.Base, func(local, name string) task {
 		return task{Job: Job{Direction: Up, Server: server, Remote: path.Join(remoteDir, name), Local: local}}
