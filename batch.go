@@ -16,6 +16,7 @@ import (
 
 	"github.com/corexalgo/ftpclient/internal/crew"
 	"github.com/corexalgo/ftpclient/internal/dircache"
+	"github.com/corexalgo/ftpclient/internal/pool"
 	"github.com/corexalgo/ftpclient/internal/reply"
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/safepath"
@@ -244,7 +245,7 @@ func (c *Client) batch(ctx context.Context, opts *BatchOptions, name string, kno
 		return &b.result, wrap("batch", name, "", err)
 	}
 	defer c.running.Done()
-	b.ctx, b.cancel = context.WithCancel(ctx)
+	b.ctx, b.cancel = context.WithCancel(pool.Together(ctx))
 	defer b.cancel()
 	if name != "" {
 		_ = b.attend(c.servers[name]) // which cannot be gone yet

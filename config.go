@@ -80,6 +80,7 @@ type ServerConfig struct {
 	// MaxConns is the most connections to this server at a time. 0 is 5. Fewer are used while the server refuses more. A call
 	// waits for one as long as others use all of them. It is an error once these have done nothing for StallTimeout but wait for a
 	// reader, a writer or a callback of their callers, or for the next Read of a File: that may be the very code which waits.
+	// The files and listings of a batch wait for its own callbacks as long as these take.
 	MaxConns int `yaml:"max_conns"`
 	// KeepAlive is the time between the NOOPs on an idle connection. 0 is 30 s; less than 0 sends none.
 	KeepAlive time.Duration `yaml:"keep_alive"`

@@ -84,6 +84,7 @@ func (t *transfer) openOrigin(origin *server, remote string) (*remoteSource, err
 		if id.Provable() {
 			f.id = &id
 		}
+		t.origin = f
 		return f, nil
 	}
 	return &remoteSource{id: id, dial: dial}, nil

@@ -47,7 +47,7 @@ type File struct {
 
 	lease    *pool.Lease[*session.Session] // with stream: the connection that it occupies
 	stream   *session.Retrieval            // nil: none; else it stands at at
-	resting  func()                        // ends the stream's rest between two Reads; nil: it has none
+	resting  func()                        // ends the stream's rest; nil: it has none
 	left     time.Time                     // when the last Read ended
 	at       int64                         // where the last Read ended
 	tail     []byte                        // what was read just before it
@@ -189,7 +189,9 @@ func (f *File) Read(p []byte) (n int, err error) {
 	} else {
 		n, err = f.readAgain(p)
 	}
-	f.settle()
+	if f.patience <= 0 {
+		f.settle()
+	}
 	switch {
 	case err != nil && f.op.ctx.Err() != nil:
 		return 0, f.ended()
@@ -437,10 +439,10 @@ func (f *File) drop() {
 	f.stream, f.lease = nil, nil
 }
 
-// settle begins the rest of a stream between two Reads.
+// settle begins the rest of a stream while its caller has the turn, as between two Reads.
 func (f *File) settle() {
 	if f.stream != nil {
-		f.left, f.resting = time.Now(), f.op.srv.pool.Rest()
+		f.left, f.resting = time.Now(), f.op.srv.pool.Rest(f.op.ctx)
 	}
 }
 

@@ -188,11 +188,10 @@ func stuck(t *testing.T, err error) {
 }
 
 func TestACallThatOnlyItsOwnCallerCouldLetGoOnIsAnError(t *testing.T) {
-	soon := func(sc *ftpclient.ServerConfig) { sc.StallTimeout = time.Second }
 	content := randomBytes(t, mib)
 	start := func(t *testing.T) (context.Context, *ftpclient.Client) {
 		t.Helper()
-		srv, client := serve(t, ftptest.Options{}, oneConnection, soon)
+		srv, client := serve(t, ftptest.Options{}, oneConnection, stallsSoon)
 		put(t, srv, "f", content)
 		return bounded(t), client
 	}
@@ -240,7 +239,7 @@ func TestACallThatOnlyItsOwnCallerCouldLetGoOnIsAnError(t *testing.T) {
 	}
 	t.Run("a file that cannot be recognised", func(t *testing.T) {
 		t.Parallel()
-		srv, client := serve(t, ftptest.Options{HideFeatures: []string{"MDTM"}}, oneConnection, soon)
+		srv, client := serve(t, ftptest.Options{HideFeatures: []string{"MDTM"}}, oneConnection, stallsSoon)
 		put(t, srv, "f", content)
 		ctx := bounded(t)
 		f, err := client.Open(ctx, "srv", "f")
@@ -276,4 +275,90 @@ type asideReader func()
 func (f asideReader) Read([]byte) (int, error) {
 	f()
 	return 0, io.EOF
+}
+
+// stallsSoon has a wait that may be for ever given up after a second.
+func stallsSoon(sc *ftpclient.ServerConfig) { sc.StallTimeout = time.Second }
+
+func TestABatchWaitsForItsOwnCallbacks(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{}, one, stallsSoon)
+	for _, name := range []string{"r/a/f", "r/b/c/d/e/f", "r/g/f"} {
+		put(t, srv, name, randomBytes(t, mib))
+	}
+	ctx := bounded(t)
+	asked := false
+	opts := &ftpclient.BatchOptions{TransferOptions: ftpclient.TransferOptions{Progress: func(ftpclient.Progress) {
+		if asked {
+			return
+		}
+		asked = true
+		assert.Eventually(t, func() bool { return client.Waiting("srv") }, 10*time.Second, time.Millisecond, "the tree is listed")
+		for range 3 {
+			_, err := client.Stat(ctx, "srv", "r")
+			stuck(t, err)
+		}
+	}}}
+	result, err := client.DownloadDir(ctx, "srv", "r", filepath.Join(t.TempDir(), "r"), opts)
+	require.True(t, asked)
+	require.NoError(t, err)
+	assert.Equal(t, 3, result.Succeeded)
+}
+
+func TestAWorkerBetweenServersKeepsNoneFromItsCallback(t *testing.T) {
+	from, _, client := two(t, ftptest.Options{}, ftptest.Options{}, one, stallsSoon)
+	put(t, from, "f", []byte("content"))
+	ctx := bounded(t)
+	dir := t.TempDir()
+	opts := &ftpclient.BatchOptions{Workers: 1, TransferOptions: ftpclient.TransferOptions{Progress: func(p ftpclient.Progress) {
+		if p.Err != nil && p.Job.Server == "b" {
+			_, err := client.Stat(ctx, "a", "f")
+			stuck(t, err)
+		}
+	}}}
+	_, err := client.Batch(ctx, slices.Values([]ftpclient.Job{
+		{Server: "a", Remote: "f", Local: filepath.Join(dir, "f")},
+		{Direction: ftpclient.Up, Server: "b", Remote: "g", Local: filepath.Join(dir, "missing")},
+	}), opts)
+	require.ErrorContains(t, err, "missing")
+}
+
+func TestACopyThatWaitsForItsTargetWaitsForNoCaller(t *testing.T) {
+	late := func(sc *ftpclient.ServerConfig) { sc.ConnectTimeout = 3 * time.Second }
+	from, to, client := two(t, ftptest.Options{}, ftptest.Options{Faults: []ftptest.Fault{
+		{Cmd: "STOR", After: mib, Times: 1, Do: ftptest.CutBoth}, {Cmd: "PASS", Skip: 1, Times: 1, Do: ftptest.StallControl},
+	}}, one, stallsSoon, late)
+	content := randomBytes(t, 3*mib)
+	put(t, from, "f", content)
+	ctx := bounded(t)
+	var others errgroup.Group
+	begun := false
+	_, err := client.Copy(ctx, "a", "f", "b", "g", &ftpclient.TransferOptions{BytesPerSecond: 4 * mib, Progress: func(p ftpclient.Progress) {
+		if !begun && p.Bytes > 0 {
+			begun = true
+			others.Go(func() error { return client.Ping(ctx, "a") })
+		}
+	}})
+	require.NoError(t, err)
+	require.True(t, begun)
+	require.NoError(t, others.Wait())
+	assert.EqualValues(t, 2, to.Stats().Faults)
+	onlyFile(t, filepath.Join(to.Dir(), "g"), content)
+}
+
+func TestTheCallbackOfACopyWaitsForNeitherServerForEver(t *testing.T) {
+	from, _, client := two(t, ftptest.Options{}, ftptest.Options{}, one, stallsSoon)
+	put(t, from, "f", randomBytes(t, 3*mib))
+	ctx := bounded(t)
+	for _, server := range []string{"a", "b"} {
+		asked := false
+		_, err := client.Copy(ctx, "a", "f", "b", "g", &ftpclient.TransferOptions{BytesPerSecond: 4 * mib, Progress: func(p ftpclient.Progress) {
+			if !asked && p.Bytes > 0 {
+				asked = true
+				_, err := client.Stat(ctx, server, "f")
+				stuck(t, err)
+			}
+		}})
+		require.NoError(t, err)
+		require.True(t, asked)
+	}
 }

@@ -236,10 +236,34 @@ func (t *transfer) advance(n int64) {
 
 // rest tells the pool that the transfer's connection waits for the caller's own code, which may wait for a connection itself.
 func (t *transfer) rest() (end func()) {
-	if t.over && (t.lane == nil || t.lane.lease == nil) { // it has none
-		return func() {}
+	srv := t.srv
+	if t.over { // only the lane may have one, and of another server if nothing was asked of this one
+		if t.lane == nil || t.lane.lease == nil {
+			return func() {}
+		}
+		srv = t.lane.srv
 	}
-	return t.srv.pool.Rest()
+	target := srv.pool.Rest(t.ctx)
+	if t.origin == nil {
+		return target
+	}
+	origin := t.origin.rest()
+	return func() {
+		origin()
+		target()
+	}
+}
+
+// rest is settle for a copy, which reads by itself: its caller has the turn only in a callback.
+func (f *File) rest() (end func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.stir()
+	}
 }
 
 // A callersWriter is the caller's own code.

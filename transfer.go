@@ -112,7 +112,8 @@ type transfer struct {
 	limit  *rate.Limiter
 	job    Job
 	place  place
-	over   bool // it has no connection any more, but for the lane's
+	origin *File // of a copy, what was opened last; nil: nothing was
+	over   bool  // it has no connection any more, but for the lane's
 }
 
 // newTransfer begins a call, which must be made. With an error there is nothing but the result.

@@ -101,7 +101,7 @@ type Pool[C Conn] struct {
 	lost     int                         // connections lost and not yet replaced
 	losses   int64                       // connections lost so far
 	waiting  int                         // calls of Acquire that wait for their turn
-	resting  int                         // leases whose holders rest
+	resting  map[any]int                 // leases whose holders rest, by what they do Together; nil: nothing
 	stirred  time.Time                   // when resting changed last
 	pace     map[*time.Duration]struct{} // intervals in place of Options.KeepAlive
 	stats    Stats
@@ -134,6 +134,8 @@ func New[C Conn](o Options[C]) *Pool[C] {
 		units: semaphore.NewWeighted(int64(o.Max)),
 		gate:  gate{turn: make(chan struct{}, 1)},
 		nudge: make(chan struct{}, 1),
+
+		resting: map[any]int{},
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	// puddle makes empty slots at once; we dial into them under the caller's own context, which its constructor
