@@ -362,3 +362,19 @@ func TestTheCallbackOfACopyWaitsForNeitherServerForEver(t *testing.T) {
 		require.True(t, asked)
 	}
 }
+
+func TestTheCallbackOfSegmentsWaitsForNoneOfThemForEver(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{}, many(2), stallsSoon)
+	put(t, srv, "f", randomBytes(t, 8*mib))
+	ctx := bounded(t)
+	opts := in(2)
+	opts.BytesPerSecond = 16 * mib
+	opts.Progress = func(p ftpclient.Progress) {
+		_, err := client.Stat(ctx, "srv", "f") // a helper gives its connection, the first one cannot
+		if err != nil {
+			stuck(t, err)
+		}
+	}
+	_, err := client.Download(ctx, "srv", "f", filepath.Join(t.TempDir(), "f"), opts)
+	require.NoError(t, err)
+}

@@ -81,6 +81,7 @@ type meter struct {
 	start    time.Time
 	position atomic.Int64 // in the file
 	moved    atomic.Int64 // by this call
+	tries    atomic.Int64
 	next     atomic.Int64 // when a call is due, in nanoseconds after start
 
 	mu    sync.Mutex // guards what follows, and is held while fn runs
@@ -97,9 +98,10 @@ func newMeter(fn ProgressFunc, job Job, size, resumed int64, at place) *meter {
 	}
 	m := &meter{
 		fn: fn, start: time.Now(), batch: at.batch,
-		p: Progress{Job: job, Index: max(at.index, 1), Total: 1, Size: size, ResumedFrom: resumed, Attempt: 1},
+		p: Progress{Job: job, Index: max(at.index, 1), Total: 1, Size: size, ResumedFrom: resumed},
 	}
 	m.position.Store(resumed)
+	m.tries.Store(1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.call()
@@ -120,22 +122,25 @@ func (m *meter) add(n int64) {
 	m.callIfDue()
 }
 
-// attempt says that try n begins, and continues at offset; below 0: where the meter is, as others move bytes meanwhile. Tries
-// can follow each other faster than fn is to be told: then the next call tells.
+// attempt says that try n begins, and continues at offset. Tries can follow each other faster than fn is to be told: then the
+// next call tells.
 func (m *meter) attempt(n int, offset int64) {
 	if m == nil {
 		return
 	}
+	m.again(n)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.p.Attempt = n
-	if offset >= 0 {
-		m.position.Store(offset)
-	}
-	if offset >= 0 && offset < m.p.ResumedFrom { // what was kept turned out to be of no use
-		m.p.ResumedFrom = offset
-	}
+	m.position.Store(offset)
+	m.p.ResumedFrom = min(m.p.ResumedFrom, offset) // what was kept may turn out to be of no use
 	m.callIfDue()
+}
+
+// again is attempt where the meter is, as others move bytes meanwhile. The next call tells; it does not wait for one.
+func (m *meter) again(n int) {
+	if m != nil {
+		m.tries.Store(int64(n))
+	}
 }
 
 // callIfDue tells fn if it was not told a moment ago. The caller holds mu.
@@ -173,7 +178,7 @@ func (m *meter) done(err error) {
 // call tells fn. The caller holds mu.
 func (m *meter) call() {
 	elapsed := time.Since(m.start)
-	m.p.Bytes = m.position.Load()
+	m.p.Bytes, m.p.Attempt = m.position.Load(), int(m.tries.Load())
 	m.p.BytesPerSec = m.rate.Observe(elapsed, m.moved.Load())
 	if m.ended {
 		m.p.BytesPerSec = bar.PerSecond(m.moved.Load(), elapsed)

@@ -380,7 +380,9 @@ func (d *download) fresh(now sink.ID, reason error) error {
 	if reason != nil {
 		d.result.RestartReason = reason.Error()
 	}
+	end := d.rest() // one of those who help may be in a callback
 	d.dismiss()
+	end()
 	if err := d.sink.Start(now); err != nil {
 		if !errors.Is(err, sink.ErrTaken) {
 			return err

@@ -66,6 +66,7 @@ func (d *download) arrange(now sink.ID) error {
 		Lend:    d.useSpare,
 		Busy:    pool.ErrBusy,
 		Wanted:  d.srv.pool.Waiting,
+		Rest:    d.rest,
 		Retry: func(ctx context.Context, attempt retry.Attempt) error {
 			_, err := d.tryAside(ctx, *d.opts.Retry, func() {}, attempt)
 			return err
@@ -98,10 +99,12 @@ func (d *download) moveSegments(ctx context.Context, s *session.Session) error {
 // dismiss ends what others still do for the download.
 func (d *download) dismiss() { d.result.Transferred += d.crew.Dismiss() }
 
-// start tells of attempt n. While others go on for the download, nobody can say where it is but the meter.
+// start tells of attempt n. While others go on for the download, nobody can say where it is but the meter, and one of them may
+// be in a callback.
 func (d *download) start(n int, size, offset int64) {
 	if d.crew.Running() {
-		offset = -1
+		d.meter.again(n)
+		return
 	}
 	d.transfer.start(n, size, offset)
 }

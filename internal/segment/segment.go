@@ -62,6 +62,8 @@ type Crew struct {
 	Busy error
 	// Wanted tells that somebody waits for a connection: a helper gives its own back.
 	Wanted func() bool
+	// Rest tells, until end is called, that a worker waits for the others, whose Held may wait for its connection.
+	Rest func() (end func())
 	// Retry repeats what a helper does.
 	Retry func(ctx context.Context, attempt retry.Attempt) error
 
@@ -171,7 +173,9 @@ func pause(ctx context.Context, d time.Duration) {
 // has the first one.
 func (c *Crew) work(ctx context.Context, s *session.Session, wanted func() bool, begun func()) (progress bool, err error) {
 	for shares := c.Workers; ; shares = 0 {
+		end := c.Rest()
 		t, err := c.Plan.Take(ctx, shares)
+		end()
 		if t == nil || err != nil {
 			return progress, err
 		}
