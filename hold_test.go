@@ -281,8 +281,9 @@ func (f asideReader) Read([]byte) (int, error) {
 func stallsSoon(sc *ftpclient.ServerConfig) { sc.StallTimeout = time.Second }
 
 func TestABatchWaitsForItsOwnCallbacks(t *testing.T) {
+	t.Parallel() // it mostly waits
 	srv, client := serve(t, ftptest.Options{}, one, stallsSoon)
-	for _, name := range []string{"r/a/f", "r/b/c/d/e/f", "r/g/f"} {
+	for _, name := range []string{"r/a/f", "r/b/" + strings.Repeat("deep/", 50) + "f", "r/g/f"} {
 		put(t, srv, name, randomBytes(t, mib))
 	}
 	ctx := bounded(t)
@@ -305,6 +306,7 @@ func TestABatchWaitsForItsOwnCallbacks(t *testing.T) {
 }
 
 func TestAWorkerBetweenServersKeepsNoneFromItsCallback(t *testing.T) {
+	t.Parallel() // it mostly waits
 	from, _, client := two(t, ftptest.Options{}, ftptest.Options{}, one, stallsSoon)
 	put(t, from, "f", []byte("content"))
 	ctx := bounded(t)
@@ -323,6 +325,7 @@ func TestAWorkerBetweenServersKeepsNoneFromItsCallback(t *testing.T) {
 }
 
 func TestACopyThatWaitsForItsTargetWaitsForNoCaller(t *testing.T) {
+	t.Parallel() // it mostly waits
 	late := func(sc *ftpclient.ServerConfig) { sc.ConnectTimeout = 3 * time.Second }
 	from, to, client := two(t, ftptest.Options{}, ftptest.Options{Faults: []ftptest.Fault{
 		{Cmd: "STOR", After: mib, Times: 1, Do: ftptest.CutBoth}, {Cmd: "PASS", Skip: 1, Times: 1, Do: ftptest.StallControl},
@@ -341,11 +344,12 @@ func TestACopyThatWaitsForItsTargetWaitsForNoCaller(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, begun)
 	require.NoError(t, others.Wait())
-	assert.EqualValues(t, 2, to.Stats().Faults)
+	assert.Equal(t, 2, to.Stats().Faults)
 	onlyFile(t, filepath.Join(to.Dir(), "g"), content)
 }
 
 func TestTheCallbackOfACopyWaitsForNeitherServerForEver(t *testing.T) {
+	t.Parallel() // it mostly waits
 	from, _, client := two(t, ftptest.Options{}, ftptest.Options{}, one, stallsSoon)
 	put(t, from, "f", randomBytes(t, 3*mib))
 	ctx := bounded(t)
@@ -364,6 +368,7 @@ func TestTheCallbackOfACopyWaitsForNeitherServerForEver(t *testing.T) {
 }
 
 func TestTheCallbackOfSegmentsWaitsForNoneOfThemForEver(t *testing.T) {
+	t.Parallel() // it mostly waits
 	srv, client := serve(t, ftptest.Options{}, many(2), stallsSoon)
 	put(t, srv, "f", randomBytes(t, 8*mib))
 	ctx := bounded(t)

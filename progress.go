@@ -36,8 +36,8 @@ type Progress struct {
 
 // A ProgressFunc is told how a transfer goes: at its start, at its end, and between them while bytes move, at most ten
 // times a second. The calls for one file never overlap, but those for different files of a batch can, unless it says
-// otherwise. The transfer waits for each call to return, and keeps its connection: a call that asks the same server by the
-// same Client needs MaxConns above 1.
+// otherwise. The transfer waits for each call to return, and keeps its connections: a call that asks the same server by the
+// same Client needs another one, and is an error where there can be none; see ServerConfig.MaxConns.
 type ProgressFunc func(Progress)
 
 // NewProgressBar returns a ProgressFunc that shows on w how transfers go. Where w is a terminal (an *os.File, or anything
