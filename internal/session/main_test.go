@@ -111,16 +111,30 @@ func serve(t *testing.T, o ftptest.Options, change ...func(*session.Config)) (*f
 	return srv, dial(t, cfg)
 }
 
-// cancelled runs what prepare returns with a context that is cancelled while it waits, and holds the end to be prompt, in
-// the median of three tries: on a busy machine one may be late for reasons of its own.
+// cancelled is cancelledIn of what waits soon after it began.
 func cancelled(t *testing.T, what string, prepare func() (do func(ctx context.Context) error)) {
+	t.Helper()
+	cancelledIn(t, what, func() (func(ctx context.Context) error, func() bool) { return prepare(), func() bool { return true } })
+}
+
+// cancelledIn runs what prepare returns with a context that is cancelled while it waits, a moment after waits says so, and holds the
+// end to be prompt, in the median of three tries: on a busy machine one may be late for reasons of its own.
+func cancelledIn(t *testing.T, what string, prepare func() (do func(ctx context.Context) error, waits func() bool)) {
 	t.Helper()
 	var late []time.Duration
 	for range 3 {
-		do := prepare()
+		do, waits := prepare()
 		ctx, cancel := context.WithCancel(t.Context())
 		at := make(chan time.Time, 1)
-		time.AfterFunc(50*time.Millisecond, func() { at <- time.Now(); cancel() })
+		var look func()
+		look = func() {
+			if !waits() {
+				time.AfterFunc(5*time.Millisecond, look)
+				return
+			}
+			time.AfterFunc(50*time.Millisecond, func() { at <- time.Now(); cancel() })
+		}
+		look()
 		err := do(ctx)
 		require.Equal(t, context.Canceled, err, "%s: nothing but the context's error", what)
 		if took := time.Since(<-at); took >= prompt {

@@ -74,14 +74,14 @@ func TestEveryWaitEndsWithItsContext(t *testing.T) {
 	for name, w := range waits {
 		for _, mode := range []ftptest.TLSMode{ftptest.Plain, ftptest.Explicit} {
 			t.Run(fmt.Sprint(name, " ", mode), func(t *testing.T) {
-				cancelled(t, name, func() func(context.Context) error {
+				cancelledIn(t, name, func() (func(context.Context) error, func() bool) {
 					srv, s := serve(t, ftptest.Options{TLS: mode, Faults: w.faults})
 					require.NoError(t, os.WriteFile(filepath.Join(srv.Dir(), "f"), make([]byte, 100_000), 0o600))
 					return func(ctx context.Context) error {
 						err := w.do(ctx, s)
 						gone(t, s, name)
 						return err
-					}
+					}, func() bool { return srv.Stats().Faults > 0 }
 				})
 			})
 		}
