@@ -61,6 +61,7 @@ type Config struct {
 type Quirks struct {
 	PASV     atomic.Bool // EPSV is refused or leads nowhere: ask for PASV
 	OneByOne atomic.Bool // commands sent together confused it
+	Stepwise atomic.Bool // a login in one write had no answer: it may be that, or the line
 	NoMLST   atomic.Bool // MLST or MLSD is offered and does not work
 
 	telnet atomic.Pointer[bool] // it takes a byte 255 in a command for Telnet's; nil: it was not asked

@@ -35,7 +35,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if cfg.Quirks == nil {
 		cfg.Quirks = &Quirks{}
 	}
-	s, err := connect(ctx, cfg, !cfg.Quirks.OneByOne.Load())
+	s, err := connect(ctx, cfg, !cfg.Quirks.OneByOne.Load() && !cfg.Quirks.Stepwise.Load())
 	if errors.Is(err, errConfused) && ctx.Err() == nil {
 		s, err = connect(ctx, cfg, false)
 		if err == nil {

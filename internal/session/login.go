@@ -184,7 +184,7 @@ func (s *Session) unanswered(err error, begun bool) error {
 		return err
 	}
 	if s.together {
-		s.cfg.Quirks.OneByOne.Store(true)
+		s.cfg.Quirks.Stepwise.Store(true)
 	}
 	return fmt.Errorf("%w: %w", reply.ErrUnanswered, err)
 }

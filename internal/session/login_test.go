@@ -257,7 +257,7 @@ func TestAPasswordThatWasNotAcceptedIsNotTriedASecondTime(t *testing.T) {
 	for name, tt := range map[string]struct {
 		odd  *odd
 		auth bool
-		slow bool // what is sent next goes one by one
+		slow bool // the next login is one command at a time
 	}{
 		"refused":                 {&odd{replies: map[string]string{"PASS": "530 no"}}, true, false},
 		"refused by 500":          {&odd{replies: map[string]string{"PASS": "500 Login incorrect."}}, true, false},
@@ -285,7 +285,8 @@ func TestAPasswordThatWasNotAcceptedIsNotTriedASecondTime(t *testing.T) {
 			} else {
 				require.NotErrorIs(t, err, reply.ErrAuth)
 			}
-			assert.Equal(t, tt.slow, cfg.Quirks.OneByOne.Load())
+			assert.Equal(t, tt.slow, cfg.Quirks.Stepwise.Load())
+			assert.False(t, cfg.Quirks.OneByOne.Load(), "the line may have been lost just then")
 			assert.Equal(t, tt.slow, errors.Is(err, reply.ErrUnanswered), "it may have been tried")
 			if tt.slow {
 				inStep(t, dial(t, cfg), "the next one")

@@ -24,7 +24,7 @@ func found(t *testing.T, cfg session.Config) (all []string) {
 	t.Helper()
 	q := cfg.Quirks
 	for name, quirk := range map[string]*atomic.Bool{
-		"PASV": &q.PASV, "OneByOne": &q.OneByOne, "NoMLST": &q.NoMLST, "Late": &q.Late, "Hasty": &q.Hasty,
+		"PASV": &q.PASV, "OneByOne": &q.OneByOne, "Stepwise": &q.Stepwise, "NoMLST": &q.NoMLST, "Late": &q.Late, "Hasty": &q.Hasty,
 		"Lax": &q.Lax, "Dateless": &q.Dateless, "Patient": &q.Patient,
 	} {
 		if quirk.Load() {
