@@ -120,17 +120,3 @@ func TestAReaderIsHashedFromWhereItStood(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, once.Rewind(t.Context(), 0), source.ErrOnce)
 }
-
-func TestAFileThatHasMoreThanItsSizeSaysIsNotWhole(t *testing.T) {
-	const name = "/proc/version" // of size 0, as most files there
-	if _, err := os.Stat(name); err != nil {
-		t.Skip(err)
-	}
-	s, err := source.Open(name)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
-	require.NoError(t, s.Rewind(t.Context(), 0))
-	_, err = io.Copy(io.Discard, s.Content())
-	require.NoError(t, err)
-	require.ErrorContains(t, s.Check(), "more than")
-}
