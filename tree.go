@@ -97,7 +97,7 @@ func (r *roll) at(i int) task {
 	base := r.base(r.files[i])
 	t := r.task(r.files[i], base)
 	if t.alone = r.alone[i]; r.clash[i] && t.err == nil {
-		t.err = fmt.Errorf("%w: more than one of the files would become %s", ErrNameCollision, reply.Quote(base))
+		t.err = sharedTarget(base)
 	}
 	return t
 }
@@ -121,6 +121,10 @@ func (r *roll) fails() (t task, some bool) {
 	return t, false
 }
 
+func sharedTarget(name string) error {
+	return fmt.Errorf("%w: more than one of the files would become %s", ErrNameCollision, reply.Quote(name))
+}
+
 // folds tells whether a folder takes names for one that differ in letter case.
 var folds = safepath.Folds
 
@@ -134,7 +138,7 @@ func collide(tasks []task, tree *os.Root) {
 	}
 	for i, shared := range safepath.Shared(len(tasks), func() bool { return folds(tree, ".") }, target) {
 		if shared {
-			tasks[i].err = fmt.Errorf("%w: more than one of the files would become %q", ErrNameCollision, tasks[i].rel)
+			tasks[i].err = sharedTarget(tasks[i].rel)
 		}
 	}
 }
