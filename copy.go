@@ -63,7 +63,12 @@ func (t *transfer) copyVersion(origin *server, remote string) error {
 	defer src.close()
 	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%d",
 		origin.id, origin.cfg.Username, remote, src.id.Size, src.id.ModTime.UnixNano()))
-	return t.upload(src, hex.EncodeToString(key[:6]))
+	err = t.upload(src, hex.EncodeToString(key[:6]))
+	var failed *session.SourceError
+	if errors.As(err, &failed) && retry.Retryable(failed.Err) {
+		err = retry.Transient(err) // by a later call: the source has had tries of its own
+	}
+	return err
 }
 
 // openOrigin finds out which version of the file will be copied.

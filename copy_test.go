@@ -103,6 +103,7 @@ func TestACopyWhoseSourceCannotBeReachedIsResumedLater(t *testing.T) {
 	opts := &ftpclient.TransferOptions{Resume: true}
 	_, err := client.Copy(t.Context(), "a", "f", "b", "g", opts)
 	require.Error(t, err)
+	assert.True(t, ftpclient.Retryable(err))
 	assert.Len(t, names(t, to.Dir()), 1)
 	from.SetFaults()
 	result, err := client.Copy(t.Context(), "a", "f", "b", "g", opts)
