@@ -139,7 +139,8 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 		if begin > 0 && d.root == nil && errors.Is(err, errOverlap) { // REST may have been granted and not heeded: all is read again
 			err = &session.RestartError{Err: err, Final: true}
 		}
-		return errors.Join(err, r.Close())
+		_ = r.Close() // what is not wanted may end badly
+		return err
 	}
 	buf := wire.GetBuffer()
 	defer func() { wire.PutBuffer(buf) }()
@@ -147,7 +148,8 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 	for {
 		n, rerr := r.Read(*buf)
 		if at += int64(n); now.Size >= 0 && at > now.Size {
-			return errors.Join(errTooMuch, r.Close())
+			_ = r.Close()
+			return errTooMuch
 		}
 		d.result.Transferred += int64(n)
 		if n > 0 {

@@ -213,7 +213,8 @@ func (c *Crew) fetch(s *session.Session, t *Task, wanted func() bool) (moved int
 	}
 	moved, err = Compare(r, c.Partial, from, at, c.Size)
 	if err != nil {
-		return moved, c.fatal(errors.Join(err, r.Close()), ErrOverlap)
+		_ = r.Close() // what is not wanted may end badly
+		return moved, c.fatal(err, ErrOverlap)
 	}
 	buf := wire.GetBuffer()
 	defer wire.PutBuffer(buf)
@@ -234,7 +235,8 @@ func (c *Crew) fetch(s *session.Session, t *Task, wanted func() bool) (moved int
 		at = off + int64(take)
 		switch {
 		case done && last && take < n:
-			return moved, c.fatal(errors.Join(ErrTooMuch, r.Close()), ErrTooMuch)
+			_ = r.Close()
+			return moved, c.fatal(ErrTooMuch, ErrTooMuch)
 		case done && !last: // others have, or fetch, what follows
 			more, err := c.reach(t, at, (*buf)[take:n], r)
 			moved += more
