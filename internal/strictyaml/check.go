@@ -122,7 +122,13 @@ func mapping(node ast.Node) iter.Seq2[ast.MapKeyNode, ast.Node] {
 			return
 		}
 		for it := m.MapRange(); it.Next(); {
-			if !yield(it.Key(), it.Value()) {
+			key := it.Key()
+			if explicit, ok := key.(*ast.MappingKeyNode); ok { // "? key", whose token is the question mark
+				if inner, ok := explicit.Value.(ast.MapKeyNode); ok {
+					key = inner
+				}
+			}
+			if !yield(key, it.Value()) {
 				return
 			}
 		}

@@ -146,6 +146,21 @@ func TestAnchorsAndMergesAreRead(t *testing.T) {
 	}, f.Hosts)
 }
 
+func TestAKeyMayFollowAQuestionMark(t *testing.T) {
+	f, err := read("hosts:\n  ? a\n  : ? name\n    : x\n? delay\n: 1s\n")
+	require.NoError(t, err)
+	assert.Equal(t, file{Hosts: map[string]host{"a": {Name: "x"}}, Delay: time.Second}, f)
+	for text, want := range map[string]string{
+		"hosts:\n  ? a\n  : ? nam\n    : x\n":            `f.yaml:3: unknown key "nam"`,
+		"hosts:\n  ? 5\n  : {}\n":                        "f.yaml:2: hosts: each key must be a text; put it in quotes",
+		"hosts:\n  a: {}\n  ? a\n  : {}\n":               "given twice",
+		"hosts:\n  a:\n    ? port\n    : ? x\n      : y": "port: must be a whole number",
+	} {
+		_, err := read(text)
+		require.ErrorContains(t, err, want, text)
+	}
+}
+
 func TestAByteOrderMarkIsNoPartOfAFile(t *testing.T) {
 	f, err := read("\ufeffdelay: 2s\n")
 	require.NoError(t, err)
