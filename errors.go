@@ -99,6 +99,15 @@ type FileError struct {
 
 // Error is that of Err.
 func (e FileError) Error() string { return e.Err.Error() }
+// cause is what err says besides the operation and the place, for whoever tells these.
+func cause(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return err.Error()
+}
+
 
 // Unwrap returns Err.
 func (e FileError) Unwrap() error { return e.Err }

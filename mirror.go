@@ -117,7 +117,7 @@ func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (
 		})
 	}
 	for _, f := range made.Faults {
-		plan.Faults = append(plan.Faults, PlanFault{Path: remote(f.Path), Err: f.Err.Error()})
+		plan.Faults = append(plan.Faults, PlanFault{Path: remote(f.Path), Err: cause(f.Err)})
 	}
 	return plan, nil
 }

@@ -144,3 +144,21 @@ func TestAHiddenNameThatTheServerCannotHaveSpoilsNoPlan(t *testing.T) {
 	_, err = client.Apply(t.Context(), plan, nil)
 	require.ErrorIs(t, err, ftpclient.ErrUnsafeName)
 }
+
+func TestAFaultOfAPlanSaysOnceWhereItIs(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{Faults: []ftptest.Fault{{Cmd: "MLSD", Path: "there/closed", Do: ftptest.Refuse, Reply: "550 Permission denied"}}},
+		oneConnection)
+	put(t, srv, "there/closed/f", []byte("x"))
+	put(t, srv, "there/g", []byte("x"))
+	plan, err := client.PlanMirror(t.Context(), "srv", "there", t.TempDir(), nil)
+	require.NoError(t, err)
+	require.Len(t, plan.Faults, 1)
+	assert.Equal(t, 1, strings.Count(plan.String(), "there/closed"), plan)
+	result, err := client.Apply(t.Context(), plan, nil)
+	require.Error(t, err)
+	require.Len(t, result.Failures, 1)
+	text := result.Failures[0].Error()
+	assert.Equal(t, 1, strings.Count(text, "there/closed"), text)
+	assert.Contains(t, text, "download srv: there/closed: ")
+	assert.Contains(t, text, "Permission denied")
+}
