@@ -49,12 +49,7 @@ func (d *Direction) UnmarshalText(text []byte) error {
 }
 
 // String is "download" or "upload".
-func (d Direction) String() string {
-	if d == Up {
-		return "upload"
-	}
-	return "download"
-}
+func (d Direction) String() string { return nameOf([]string{"download", "upload"}, d) }
 
 // A Job names one file to move.
 type Job struct {
@@ -160,6 +155,9 @@ func (c *Client) UploadFiles(ctx context.Context, server string, locals []string
 // both directions. The listing of a directory by which a job is skipped was read two seconds before the job came at the
 // earliest. See DownloadFiles for all else.
 func (c *Client) Batch(ctx context.Context, jobs iter.Seq[Job], opts *BatchOptions) (*BatchResult, error) {
+	if err := given("stream of jobs", jobs != nil); err != nil {
+		return &BatchResult{}, wrap("batch", "", "", err)
+	}
 	return c.batch(ctx, opts, "", nil, pass{tasks: func(*batch) iter.Seq[task] {
 		return func(yield func(task) bool) {
 			var targets safepath.Targets

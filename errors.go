@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,11 +56,17 @@ type Error struct {
 
 // Error is one readable line without control characters.
 func (e *Error) Error() string {
-	where := reply.Visible(e.Server)
-	if e.Path != "" {
-		where += ": " + reply.Printable(e.Path)
+	text := e.Op
+	if e.Server != "" {
+		text += " " + reply.Visible(e.Server)
 	}
-	return e.Op + " " + where + ": " + reply.Visible(strings.ReplaceAll(e.Err.Error(), "\n", "; "))
+	if e.Path != "" {
+		text += ": " + reply.Printable(e.Path)
+	}
+	if e.Err == nil { // it is one to compare others with
+		return text
+	}
+	return text + ": " + reply.Visible(strings.ReplaceAll(e.Err.Error(), "\n", "; "))
 }
 
 // Unwrap returns the cause.
@@ -91,14 +99,6 @@ func wrap(op, server, path string, err error) error {
 	return e
 }
 
-// A FileError is the failure of one file, or of a folder that could not be read or made.
-type FileError struct {
-	Job Job
-	Err error
-}
-
-// Error is that of Err.
-func (e FileError) Error() string { return e.Err.Error() }
 // cause is what err says besides the operation and the place, for whoever tells these.
 func cause(err error) string {
 	var e *Error
@@ -108,6 +108,14 @@ func cause(err error) string {
 	return err.Error()
 }
 
+// A FileError is the failure of one file, or of a folder that could not be read or made.
+type FileError struct {
+	Job Job
+	Err error
+}
+
+// Error is that of Err.
+func (e FileError) Error() string { return e.Err.Error() }
 
 // Unwrap returns Err.
 func (e FileError) Unwrap() error { return e.Err }
@@ -243,6 +251,29 @@ func (o *MirrorOptions) validate(f fault) {
 	known(f, "Compare", o.Compare, CompareHash)
 	validPatterns(f, "Include", o.Include)
 	validPatterns(f, "Exclude", o.Exclude)
+}
+
+func (p *Plan) validate(f fault) {
+	known(f, "Direction", p.Direction, Up)
+	if p.Incomplete && slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Kind == ActionDelete }) {
+		f("Actions", "not everything was read, and nothing may be deleted")
+	}
+}
+
+// given is an error where a caller has left out what a call is about.
+func given(what string, is bool) error {
+	if is {
+		return nil
+	}
+	return fmt.Errorf("there is no %s: %w", what, fs.ErrInvalid)
+}
+
+// nameOf is the name of a value that may have none.
+func nameOf[T ~int](names []string, v T) string {
+	if v < 0 || int(v) >= len(names) {
+		return fmt.Sprintf("%s(%d)", reflect.TypeFor[T]().Name(), int(v))
+	}
+	return names[v]
 }
 
 func (j Job) validate(f fault) { known(f, "Direction", j.Direction, Up) }

@@ -165,12 +165,7 @@ const (
 var actionKinds = []string{"copy", "mkdir", "delete", "skip"}
 
 // String is "copy", "mkdir", "delete" or "skip".
-func (k ActionKind) String() string {
-	if k < 0 || int(k) >= len(actionKinds) {
-		return fmt.Sprintf("ActionKind(%d)", int(k))
-	}
-	return actionKinds[k]
-}
+func (k ActionKind) String() string { return nameOf(actionKinds, k) }
 
 // MarshalText is String.
 func (k ActionKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
@@ -256,18 +251,16 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
-var errIncomplete = fmt.Errorf("not everything was read, and nothing may be deleted: %w", fs.ErrInvalid)
-
 // Apply does what a plan says, as a batch of its copies: first what a changed type needs to be deleted, directories and
 // copies, and last, if nothing failed, what else is to be deleted, up to 64 names in one write. Each deletion is of one name: a
 // directory in which something appeared since stays, and so does a file whose size or time is another by now. Copies get the time of their
 // source. Skips count as skipped, and Faults as failed. A plan that is Incomplete and deletes nevertheless is refused.
 // Applying a plan twice does no harm.
 func (c *Client) Apply(ctx context.Context, plan *Plan, opts *BatchOptions) (*BatchResult, error) {
-	if plan.Incomplete && slices.ContainsFunc(plan.Actions, func(a Action) bool { return a.Kind == ActionDelete }) {
-		return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, errIncomplete)
+	if err := given("plan", plan != nil); err != nil {
+		return &BatchResult{}, wrap("mirror", "", "", err)
 	}
-	if err := check(&MirrorOptions{Direction: plan.Direction}); err != nil {
+	if err := check(plan); err != nil {
 		return &BatchResult{}, wrap("mirror", plan.Server, plan.RemoteDir, err)
 	}
 	var o BatchOptions

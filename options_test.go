@@ -2,6 +2,7 @@ package ftpclient_test
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -141,4 +142,34 @@ func TestWalkAndMirrorOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 	made := ftpclient.Action{Kind: ftpclient.ActionMkdir, Remote: "d/e", Local: filepath.Join("l", "e"), IsDir: true}
 	_, err = client.Apply(ctx, &ftpclient.Plan{Server: "srv", Direction: 5, RemoteDir: "d", LocalDir: "l", Actions: []ftpclient.Action{made}}, nil)
 	refused(t, srv, err, "Direction")
+}
+
+func TestWhatACallIsAboutCannotBeLeftOut(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "f", []byte("x"))
+	ctx := t.Context()
+	for what, call := range map[string]func() (any, error){
+		"there is no plan":           func() (any, error) { return client.Apply(ctx, nil, nil) },
+		"there is no stream of jobs": func() (any, error) { return client.Batch(ctx, nil, nil) },
+		"there is no writer":         func() (any, error) { return client.DownloadTo(ctx, "srv", "f", nil, nil) },
+		"there is no reader":         func() (any, error) { return client.UploadFrom(ctx, "srv", nil, "g", nil) },
+	} {
+		result, err := call()
+		require.ErrorIs(t, err, fs.ErrInvalid, what)
+		require.ErrorContains(t, err, what)
+		assert.NotContains(t, err.Error(), " :", what)
+		assert.NotNil(t, result, what)
+	}
+	assert.Equal(t, []string{"f"}, names(t, srv.Dir()), "nothing is left of what did not begin")
+}
+
+func TestAValueWithoutMeaningHasNoNameOfAnother(t *testing.T) {
+	for want, value := range map[string]fmt.Stringer{
+		"download": ftpclient.Down, "upload": ftpclient.Up, "Direction(5)": ftpclient.Direction(5), "Direction(-1)": ftpclient.Direction(-1),
+		"final reply only": ftpclient.VerifiedNone, "expected digest": ftpclient.VerifiedExpected,
+		"VerifyMethod(9)": ftpclient.VerifyMethod(9), "skip": ftpclient.ActionSkip, "ActionKind(4)": ftpclient.ActionKind(4),
+	} {
+		assert.Equal(t, want, value.String())
+	}
+	assert.Equal(t, "stat s", (&ftpclient.Error{Op: "stat", Server: "s"}).Error())
 }

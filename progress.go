@@ -5,11 +5,13 @@ import (
 	"math"
 	"path"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/corexalgo/ftpclient/internal/bar"
+	"github.com/corexalgo/ftpclient/internal/sink"
 	"github.com/corexalgo/ftpclient/internal/source"
 )
 
@@ -277,9 +279,23 @@ type callersWriter struct {
 	w io.Writer
 }
 
+func (t *transfer) downloadWriter(w io.Writer) error {
+	if err := given("writer", w != nil); err != nil {
+		return err
+	}
+	return (&download{transfer: t, sink: sink.NewWriter(callersWriter{t, w})}).run()
+}
+
 func (c callersWriter) Write(p []byte) (int, error) {
 	defer c.t.rest()()
 	return c.w.Write(p)
+}
+
+func (t *transfer) uploadReader(r io.Reader) error {
+	if err := given("reader", r != nil); err != nil {
+		return err
+	}
+	return t.upload(callersSource{source.NewReader(r), t}, strconv.FormatInt(time.Now().UnixNano(), 36))
 }
 
 // A callersSource reads by the caller's own code.

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 	"github.com/corexalgo/ftpclient/internal/retry"
 	"github.com/corexalgo/ftpclient/internal/safepath"
 	"github.com/corexalgo/ftpclient/internal/session"
-	"github.com/corexalgo/ftpclient/internal/sink"
 	"github.com/corexalgo/ftpclient/internal/source"
 )
 
@@ -204,7 +202,7 @@ func (c *Client) DownloadTo(ctx context.Context, server, remote string, w io.Wri
 	if err != nil {
 		return t.result, err
 	}
-	return t.call((&download{transfer: t, sink: sink.NewWriter(callersWriter{t, w})}).run)
+	return t.call(func() error { return t.downloadWriter(w) })
 }
 
 // Upload stores a local file at the remote path, making missing remote folders. The bytes go to a temporary remote name,
@@ -264,10 +262,6 @@ func (t *transfer) uploadFile() error {
 	// Deterministic, so that a later call finds what this one leaves behind.
 	key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", src.Path(), src.Size(), src.ModTime().UnixNano()))
 	return t.upload(src, hex.EncodeToString(key[:6]))
-}
-
-func (t *transfer) uploadReader(r io.Reader) error {
-	return t.upload(callersSource{source.NewReader(r), t}, strconv.FormatInt(time.Now().UnixNano(), 36))
 }
 
 // upload holds the target, for this host, and runs.

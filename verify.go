@@ -60,18 +60,7 @@ const (
 
 // String names the method.
 func (m VerifyMethod) String() string {
-	switch m {
-	case VerifiedSize:
-		return "size only"
-	case VerifiedServerHash:
-		return "digest by server"
-	case VerifiedReadBack:
-		return "read back"
-	case VerifiedExpected:
-		return "expected digest"
-	default:
-		return "final reply only"
-	}
+	return nameOf([]string{"final reply only", "size only", "digest by server", "read back", "expected digest"}, m)
 }
 
 // A Verification tells what was proved, never more than what was seen. With ErrMismatch it holds the two values that differ.
