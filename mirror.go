@@ -31,7 +31,8 @@ type Compare int
 const (
 	// CompareSizeAndTime needs sizes and modification times to be equal, to the second if the server tells seconds, by MLSD
 	// or MDTM; only where it tells neither do ServerConfig.TimeZone and the times of LIST decide. Copies get the source's time; on a
-	// server that cannot set times each plan copies everything.
+	// server that cannot set times each plan copies everything, and on a local FAT disk, which keeps even seconds only, the
+	// files whose second is odd.
 	CompareSizeAndTime Compare = iota
 	// CompareSize needs sizes to be equal.
 	CompareSize
@@ -46,8 +47,9 @@ type MirrorOptions struct {
 	// leave alone. Both are doublestar globs on the slash separated path below the folder. What they leave out is neither
 	// copied nor deleted, and not deleted in another spelling either, which a disk or a server may take for the same name.
 	Include, Exclude []string
-	// Delete deletes what the source does not have. Local names that begin with a dot stay unless the server lists such
-	// names, or ServerConfig.ListHidden is set.
+	// Delete deletes what the source does not have: all of the target if the source is empty, as is a disk that is not mounted,
+	// or the login directory of a server whose volume is offline. Where that may be, look at the Plan first. Local names that
+	// begin with a dot stay unless the server lists such names, or ServerConfig.ListHidden is set.
 	Delete  bool
 	Compare Compare
 }
