@@ -173,3 +173,16 @@ func TestAValueWithoutMeaningHasNoNameOfAnother(t *testing.T) {
 	}
 	assert.Equal(t, "stat s", (&ftpclient.Error{Op: "stat", Server: "s"}).Error())
 }
+
+func TestAPlanThatIsIncompleteAndDeletesIsRefused(t *testing.T) {
+	srv, client := serve(t, ftptest.Options{})
+	put(t, srv, "there/f", []byte("x"))
+	gone := ftpclient.Action{Kind: ftpclient.ActionDelete, Remote: "there/f", Local: "here/f", Size: 1}
+	plan := &ftpclient.Plan{
+		Server: "srv", Direction: ftpclient.Up, RemoteDir: "there", LocalDir: "here", Incomplete: true, Actions: []ftpclient.Action{gone},
+	}
+	_, err := client.Apply(t.Context(), plan, nil)
+	require.ErrorIs(t, err, fs.ErrInvalid)
+	require.ErrorContains(t, err, "not everything was read")
+	assert.Equal(t, []string{"f"}, names(t, filepath.Join(srv.Dir(), "there")))
+}
