@@ -59,7 +59,8 @@ type MirrorOptions struct {
 // target's listings may hide them, and with CompareHash the digests of the files of equal size.
 //
 // A source that cannot be listed at all is an error. What could not be read of it otherwise is in Plan.Faults, the plan is
-// Incomplete, and deletes nothing: what was not seen may be there. A target that is missing is an empty one.
+// Incomplete, and deletes nothing: what was not seen may be there. A target that is missing is an empty one. An empty localDir is
+// fs.ErrInvalid, and not the current folder.
 func (c *Client) PlanMirror(ctx context.Context, server, remoteDir, localDir string, opts *MirrorOptions) (*Plan, error) {
 	op, err := c.begin(ctx, "mirror", server, remoteDir)
 	if err != nil {
@@ -78,7 +79,7 @@ func (c *Client) PlanMirror(ctx context.Context, server, remoteDir, localDir str
 }
 
 func (o *operation) planMirror(remoteDir, localDir string, opts MirrorOptions) (*Plan, error) {
-	if err := check(&opts); err != nil {
+	if err := errors.Join(check(&opts), given("local folder", localDir != "")); err != nil {
 		return nil, err
 	}
 	// What Include leaves alone must be seen, as its directory cannot be deleted.

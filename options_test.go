@@ -160,6 +160,9 @@ func TestWhatACallIsAboutCannotBeLeftOut(t *testing.T) {
 		assert.NotContains(t, err.Error(), " :", what)
 		assert.NotNil(t, result, what)
 	}
+	_, err := client.PlanMirror(ctx, "srv", "", "", nil)
+	require.ErrorIs(t, err, fs.ErrInvalid, "a variable that was left empty must not empty the current folder")
+	require.ErrorContains(t, err, "there is no local folder")
 	assert.Equal(t, []string{"f"}, names(t, srv.Dir()), "nothing is left of what did not begin")
 }
 
