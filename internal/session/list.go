@@ -165,6 +165,16 @@ func (s *Session) findHome() error {
 	return err
 }
 
+// homeQuestion is findHome in a group of STAT, which a server that does not tell is not asked for again.
+func (s *Session) homeQuestion() question {
+	return question{[]string{"PWD"}, func(_ *kept, r []reply.Reply) {
+		home, err := reply.Path(r[0])
+		if s.home = home; err != nil && r[0].Code/100 != 4 && !s.ctl.LoggedOut() {
+			s.proof().off.Store(true)
+		}
+	}}
+}
+
 func (l *list) run(dir string) error {
 	s := l.s
 	arg, err := s.encode(dir)

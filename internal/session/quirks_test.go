@@ -125,7 +125,10 @@ func TestWhatPassesIsNotRememberedOfAServer(t *testing.T) {
 	for _, reply := range []string{"421 bye", "425 not now", "451 local trouble", "530 Please login with USER and PASS."} {
 		for _, verb := range quirkyVerbs {
 			cfg := quirky(t, verb, func() string { return reply })
-			for _, do := range manyThings {
+			for what, do := range manyThings {
+				if verb == "NOOP" && what == "stat" { // without it STAT is of no use
+					continue
+				}
 				for range 2 { // once may be nobody's fault
 					s := dial(t, cfg)
 					_ = s.Ping(t.Context())

@@ -83,8 +83,8 @@ func (s *Session) Proven() bool {
 // It returns one Stated for each, nil for one that cannot be asked for. An error says that the connection is of no use any
 // more; then nothing was read. Unless STAT is Proven a data listing is expected to follow, and its connection opened.
 //
-// A file's name with line ends in it could end a reply and begin another. So PWD closes the group, which counts as a whole
-// or not at all: exactly its replies in order, and no byte more. It tells the login directory, too.
+// A file's name with line ends in it could end a reply and begin another. So NOOP closes the group, which counts as a whole
+// or not at all: exactly its replies in order, and no byte more.
 func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error) {
 	lines, asked := s.statLines(dirs)
 	all := make([]*Stated, len(asked))
@@ -97,7 +97,10 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 	}
 	err := s.do(ctx, func() error {
 		questions := s.questions(data)
-		if err := s.ctl.Send(slices.Concat(lines, []string{"PWD"}, linesOf(questions))...); err != nil {
+		if s.home == "" && slices.ContainsFunc(dirs, path.IsAbs) {
+			questions = append(questions, s.homeQuestion())
+		}
+		if err := s.ctl.Send(slices.Concat(lines, []string{"NOOP"}, linesOf(questions))...); err != nil {
 			return err
 		}
 		for i := range asked {
@@ -113,19 +116,14 @@ func (s *Session) StatDirs(ctx context.Context, dirs []string) ([]*Stated, error
 			}
 		}
 		end, err := s.ctl.Reply()
-		if err != nil {
-			return s.statFailed(err)
-		}
-		home, err := reply.Path(end)
 		switch {
+		case err != nil:
+			return s.statFailed(err)
 		case s.ctl.Err() != nil:
 			return s.ctl.Err()
-		case end.Code/100 == 4:
-			return errOtherReplies
-		case err != nil || len(end.Lines) > 1:
+		case end.Code != 200 || len(end.Lines) > 1:
 			return s.statFailed(errOtherReplies)
 		}
-		s.home = home
 		replies, err := s.answers(linesOf(questions))
 		if err == nil && !s.ctl.Quiet() {
 			err = errOtherReplies
