@@ -139,8 +139,7 @@ func (d *download) move(ctx context.Context, s *session.Session, now sink.ID, of
 		if begin > 0 && d.root == nil && errors.Is(err, errOverlap) { // REST may have been granted and not heeded: all is read again
 			err = &session.RestartError{Err: err, Final: true}
 		}
-		_ = r.Close() // what is not wanted may end badly
-		return err
+		return segment.Ended(err, r.Close())
 	}
 	buf := wire.GetBuffer()
 	defer func() { wire.PutBuffer(buf) }()

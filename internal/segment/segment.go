@@ -213,8 +213,7 @@ func (c *Crew) fetch(s *session.Session, t *Task, wanted func() bool) (moved int
 	}
 	moved, err = Compare(r, c.Partial, from, at, c.Size)
 	if err != nil {
-		_ = r.Close() // what is not wanted may end badly
-		return moved, c.fatal(err, ErrOverlap)
+		return moved, c.fatal(Ended(err, r.Close()), ErrOverlap)
 	}
 	buf := wire.GetBuffer()
 	defer wire.PutBuffer(buf)
@@ -272,6 +271,15 @@ func (c *Crew) fatal(err, what error) error {
 
 func short(at, size int64) error {
 	return retry.Transient(fmt.Errorf("the server sent %d of %d bytes and called it complete: %w", at, size, io.ErrUnexpectedEOF))
+}
+
+// Ended is the error of a download that Compare gave up with err. What is not wanted may end badly, but of one that ended by itself
+// the server may say why, by its end.
+func Ended(err, end error) error {
+	if errors.Is(err, ErrOverlap) {
+		return err
+	}
+	return errors.Join(err, end)
 }
 
 // Compare reads from r what held has at [from, to) of a file, and finds it equal or not. It returns how many bytes it read.
