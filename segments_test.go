@@ -296,7 +296,7 @@ func TestEachSegmentOfAPartialIsProvedBeforeItIsContinued(t *testing.T) {
 		result, err := client.Download(t.Context(), "srv", "f", local, in(4))
 		require.NoError(t, err)
 		onlyFile(t, local, c.content)
-		assert.Equal(t, c.reason, result.RestartReason)
+		assert.True(t, strings.HasPrefix(result.RestartReason, c.reason), result.RestartReason) // whichever segment was the first to tell
 		assert.Zero(t, result.ResumedFrom)
 	}
 }
