@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -230,4 +232,27 @@ func TestDigestsAreRightThroughLostConnections(t *testing.T) {
 	assert.Empty(t, up.RestartReason)
 	assert.Equal(t, digestOf(t, "SHA-256", content), up.Verification.Remote)
 	assert.Equal(t, content, stored(t, srv, "g"))
+}
+
+// Its reply is why the bytes to compare did not come.
+func TestWhatAServerSaysOfADownloadThatGoesOnIsHeard(t *testing.T) {
+	policy := &ftpclient.RetryPolicy{MaxRetries: 1, Delay: time.Millisecond}
+	for _, segments := range []int{1, 3} {
+		srv, client := serve(t, ftptest.Options{}, oneConnection)
+		put(t, srv, "f", randomBytes(t, 8*mib))
+		local := filepath.Join(t.TempDir(), "f")
+		srv.SetFaults(ftptest.Fault{Cmd: "RETR", Times: 1, After: 5 * mib, Do: ftptest.CutBoth},
+			ftptest.Fault{Cmd: "RETR", Do: ftptest.LateRefuse, Reply: "550 Permission denied"})
+		_, err := client.Download(t.Context(), "srv", "f", local, &ftpclient.TransferOptions{Segments: segments, Retry: policy})
+		require.ErrorIs(t, err, fs.ErrPermission, "%d segments", segments)
+		require.ErrorContains(t, err, "Permission denied")
+	}
+	srv, client := serve(t, ftptest.Options{NoREST: true})
+	put(t, srv, "f", randomBytes(t, 8*mib))
+	srv.SetFaults(ftptest.Fault{Cmd: "RETR", Times: 1, After: 5 * mib, Do: ftptest.CutBoth},
+		ftptest.Fault{Cmd: "RETR", After: mib, Do: ftptest.LateRefuse, Reply: "550 Permission denied"})
+	result, err := client.DownloadTo(t.Context(), "srv", "f", io.Discard, &ftpclient.TransferOptions{Retry: &ftpclient.RetryPolicy{Delay: time.Millisecond}})
+	require.ErrorIs(t, err, fs.ErrPermission)
+	assert.False(t, ftpclient.Retryable(err))
+	assert.Equal(t, 2, result.Attempts, "a refusal is final")
 }
